@@ -1,0 +1,16 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace rahf::text {
+
+/// The words of a prompt as RichHF-18K counts them: split at `, . ? ! " : ;` and white space,
+/// empty parts dropped. Word labels and `misaligned_words` index into this list.
+std::vector<std::string> split_words(std::string_view prompt);
+
+/// The words joined by single spaces (the "clean prompt").
+std::string join_words(const std::vector<std::string>& words);
+
+}  // namespace rahf::text

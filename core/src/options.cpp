@@ -1,0 +1,295 @@
+#include "rahf/core/options.h"
+
+#include <algorithm>
+#include <boost/program_options.hpp>
+#include <charconv>
+#include <cmath>
+#include <fstream>
+#include <set>
+#include <sstream>
+
+namespace rahf {
+namespace {
+
+std::string trimmed(std::string_view text) {
+  const auto first = text.find_first_not_of(" \t\r");
+  if (first == std::string_view::npos) return {};
+  return std::string(text.substr(first, text.find_last_not_of(" \t\r") - first + 1));
+}
+
+template <class Number>
+void read_number(const std::string& text, Number& value, const char* kind) {
+  Number parsed{};
+  const auto* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, parsed);
+  if (error != std::errc() || stop != end) {
+    throw ConfigError(std::string("must be ") + kind + ", got '" + text + "'");
+  }
+  value = parsed;
+}
+
+std::vector<std::string> split_commas(const std::string& text) {
+  std::vector<std::string> parts;
+  if (trimmed(text).empty()) return parts;
+  std::istringstream in(text);
+  for (std::string part; std::getline(in, part, ',');) parts.push_back(trimmed(part));
+  return parts;
+}
+
+template <class T>
+std::string join(const std::vector<T>& values) {
+  std::string all;
+  for (const auto& value : values) {
+    if (!all.empty()) all += ',';
+    all += option_text::write(value);
+  }
+  return all;
+}
+
+template <class T>
+void read_list(const std::string& text, std::vector<T>& values) {
+  std::vector<T> parsed;
+  for (const auto& part : split_commas(text)) option_text::read(part, parsed.emplace_back());
+  values = std::move(parsed);
+}
+
+const OptionField* find(const std::vector<OptionField>& fields, const std::string& name) {
+  const auto it = std::find_if(fields.begin(), fields.end(),
+                               [&](const OptionField& field) { return field.name == name; });
+  return it == fields.end() ? nullptr : &*it;
+}
+
+// The known name nearest to a misspelt one, as " (did you mean 'x'?)", or nothing if none is near.
+std::string hint(const std::vector<OptionField>& fields, const std::string& name) {
+  const OptionField* best = nullptr;
+  std::size_t best_distance = std::max<std::size_t>(name.size() / 3, 1) + 1;
+  for (const auto& field : fields) {
+    std::vector<std::size_t> row(field.name.size() + 1);
+    for (std::size_t j = 0; j < row.size(); ++j) row[j] = j;
+    for (std::size_t i = 1; i <= name.size(); ++i) {
+      std::size_t diagonal = row[0];
+      row[0] = i;
+      for (std::size_t j = 1; j < row.size(); ++j) {
+        const auto substitute = diagonal + (name[i - 1] == field.name[j - 1] ? 0 : 1);
+        diagonal = row[j];
+        row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitute});
+      }
+    }
+    if (row.back() < best_distance) {
+      best_distance = row.back();
+      best = &field;
+    }
+  }
+  return best == nullptr ? "" : " (did you mean '" + best->name + "'?)";
+}
+
+}  // namespace
+
+namespace option_text {
+
+std::string write(bool value) { return value ? "true" : "false"; }
+std::string write(std::int64_t value) { return std::to_string(value); }
+std::string write(std::uint64_t value) { return std::to_string(value); }
+std::string write(double value) {
+  std::array<char, 32> text{};
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;
+  return {text.data(), end};
+}
+std::string write(const std::string& value) { return value; }
+std::string write(const std::vector<std::string>& value) { return join(value); }
+std::string write(const std::vector<double>& value) { return join(value); }
+std::string write(const std::vector<std::int64_t>& value) { return join(value); }
+
+void read(const std::string& text, bool& value) {
+  if (text == "true" || text == "1" || text == "on" || text == "yes") {
+    value = true;
+  } else if (text == "false" || text == "0" || text == "off" || text == "no") {
+    value = false;
+  } else {
+    throw ConfigError("must be true or false, got '" + text + "'");
+  }
+}
+void read(const std::string& text, std::int64_t& value) {
+  read_number(text, value, "a whole number");
+}
+void read(const std::string& text, std::uint64_t& value) {
+  read_number(text, value, "a whole number that is not negative");
+}
+void read(const std::string& text, double& value) {
+  double parsed = 0;
+  read_number(text, parsed, "a number");
+  if (!std::isfinite(parsed)) throw ConfigError("must be a finite number, got '" + text + "'");
+  value = parsed;
+}
+void read(const std::string& text, std::string& value) { value = text; }
+void read(const std::string& text, std::vector<std::string>& value) { read_list(text, value); }
+void read(const std::string& text, std::vector<double>& value) { read_list(text, value); }
+void read(const std::string& text, std::vector<std::int64_t>& value) { read_list(text, value); }
+
+}  // namespace option_text
+
+std::string write_config(const std::vector<OptionField>& fields) {
+  std::string text;
+  for (const auto& field : fields) text += field.name + " = " + field.get() + '\n';
+  return text;
+}
+
+void read_config(const std::filesystem::path& file, const std::vector<OptionField>& fields) {
+  std::ifstream in(file);
+  if (!in) throw FileError(file.string() + ": cannot be opened as a config file");
+  read_config(in, file.string(), fields);
+}
+
+void read_config(std::istream& in, const std::string& file_name,
+                 const std::vector<OptionField>& fields) {
+  std::map<std::string, int> first_line;
+  int line_number = 0;
+  for (std::string line; std::getline(in, line);) {
+    ++line_number;
+    const auto where = file_name + ":" + std::to_string(line_number) + ": ";
+    const auto text = trimmed(line.substr(0, line.find('#')));
+    if (text.empty()) continue;
+    const auto equals = text.find('=');
+    if (equals == std::string::npos) {
+      throw ConfigError(where + "expected 'name = value', got '" + text + "'");
+    }
+    const auto name = trimmed(text.substr(0, equals));
+    const auto* field = find(fields, name);
+    if (field == nullptr) {
+      throw ConfigError(where + "unknown option '" + name + "'" + hint(fields, name));
+    }
+    const auto [it, is_new] = first_line.try_emplace(name, line_number);
+    if (!is_new) {
+      throw ConfigError(where + "option '" + name + "' is given twice (first in line " +
+                        std::to_string(it->second) + ")");
+    }
+    try {
+      field->set(trimmed(text.substr(equals + 1)));
+    } catch (const ConfigError& error) {
+      throw ConfigError(where + name + " " + error.what());
+    }
+  }
+}
+
+bool CommandLine::Parsed::was_given(std::string_view name) const {
+  return std::find(given.begin(), given.end(), name) != given.end();
+}
+
+CommandLine::Parsed CommandLine::parse(const std::vector<std::string>& arguments) const {
+  Parsed result;
+  if (std::find_if(arguments.begin(), arguments.end(), [](const std::string& argument) {
+        return argument == "--help" || argument == "-h";
+      }) != arguments.end()) {
+    result.help = true;
+    return result;
+  }
+
+  namespace po = boost::program_options;
+  po::options_description description;
+  auto add = description.add_options();
+  add("config", po::value<std::vector<std::string>>());
+  for (const auto& field : options) {
+    auto* value = po::value<std::vector<std::string>>();
+    add(field.name.c_str(), field.is_flag ? value->implicit_value({"true"}, "true") : value);
+  }
+  po::positional_options_description rest;
+  if (!positional.empty()) {
+    add("", po::value<std::vector<std::string>>());
+    rest.add("", -1);
+  }
+
+  std::string config_file;
+  std::vector<std::pair<const OptionField*, std::string>> settings;
+  try {
+    using namespace po::command_line_style;
+    // A flag takes a value only as --flag=false, so that a positional argument may follow it.
+    std::vector<std::string> joined;
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+      const auto& argument = arguments[i];
+      const auto* field =
+          argument.starts_with("--") ? find(options, argument.substr(2)) : nullptr;
+      const bool is_flag = field != nullptr && field->is_flag;
+      joined.push_back(is_flag ? argument + "=true" : argument);
+    }
+    const auto parsed = po::command_line_parser(joined)
+                            .options(description)
+                            .positional(rest)
+                            .style(allow_long | long_allow_next | long_allow_adjacent)
+                            .run();
+    std::set<std::string> seen;
+    for (const auto& option : parsed.options) {
+      if (option.position_key >= 0) {
+        if (positional.empty()) {
+          throw UsageError("unexpected argument '" + option.value.front() + "'");
+        }
+        result.arguments.insert(result.arguments.end(), option.value.begin(), option.value.end());
+        continue;
+      }
+      const auto& name = option.string_key;
+      if (!seen.insert(name).second) throw UsageError("--" + name + " is given twice");
+      if (name == "config") {
+        config_file = option.value.front();
+      } else {
+        settings.emplace_back(find(options, name), option.value.front());
+      }
+    }
+  } catch (const po::unknown_option& error) {
+    auto name = error.get_option_name();
+    name.erase(0, name.find_first_not_of('-'));
+    throw UsageError("unknown option '--" + name + "'" + hint(options, name));
+  } catch (const po::error& error) {
+    throw UsageError(error.what());
+  }
+
+  if (!config_file.empty()) {
+    auto watched = options;
+    for (auto& field : watched) {
+      field.set = [&result, name = field.name, set = field.set](const std::string& text) {
+        set(text);
+        result.given.push_back(name);
+      };
+    }
+    read_config(config_file, watched);
+  }
+  for (const auto& [field, text] : settings) {
+    try {
+      field->set(text);
+    } catch (const UsageError&) {
+      throw;
+    } catch (const ConfigError& error) {
+      throw UsageError("--" + field->name + " " + error.what());
+    }
+    result.given.push_back(field->name);
+  }
+  return result;
+}
+
+std::string CommandLine::help() const {
+  std::ostringstream text;
+  text << "usage: " << usage << "\n\n" << summary << "\n\noptions:\n";
+  const auto entry = [&text](const std::string& left, const std::string& right) {
+    constexpr std::size_t kColumn = 34;
+    text << "  " << left;
+    if (left.size() + 2 >= kColumn) {
+      text << '\n' << std::string(kColumn, ' ');
+    } else {
+      text << std::string(kColumn - left.size() - 2, ' ');
+    }
+    text << right << '\n';
+  };
+  entry("--config FILE", "reads options from 'name = value' lines; the command line wins");
+  for (const auto& field : options) {
+    auto left = "--" + field.name;
+    if (!field.choices.empty()) {
+      left += " " + field.choices;
+    } else if (!field.is_flag) {
+      left += " VALUE";
+    }
+    const auto value = field.get();
+    entry(left, field.help + (value.empty() ? "" : " [" + value + "]"));
+  }
+  entry("--help", "prints this text");
+  return text.str();
+}
+
+}  // namespace rahf

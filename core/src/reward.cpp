@@ -1,0 +1,2 @@
+#include "rahf/core/generator.h"
+#include "rahf/core/reward.h"

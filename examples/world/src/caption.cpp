@@ -1,0 +1,1 @@
+#include "rahf/world/caption.h"
