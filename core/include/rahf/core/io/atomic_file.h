@@ -1,0 +1,21 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string_view>
+
+namespace rahf::io {
+
+/// Writes a file so that readers see the old content or the whole new one, never a part: to a
+/// temporary name in the same folder, synced, renamed. Missing parent folders are made.
+/// @throws FileError if any step fails; the temporary file is then gone.
+void write_atomically(const std::filesystem::path& path, std::string_view content);
+
+/// The same for a file or a folder that `write` makes under the temporary path it is given.
+void replace_atomically(const std::filesystem::path& path,
+                        const std::function<void(const std::filesystem::path&)>& write);
+
+/// @throws FileError if the file cannot be read.
+std::string read_file(const std::filesystem::path& path);
+
+}  // namespace rahf::io

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "rahf/core/image.h"
+
+namespace rahf::io {
+
+/// Decodes a JPEG, PNG or WebP picture into 8-bit RGB: grey and palette are expanded, 16 bits are
+/// rounded to 8, transparent pixels are laid over white, EXIF orientation is applied.
+/// @param name  what error messages call the picture
+/// @throws FileError for anything that is not such a picture, is broken or cut off, or has more than
+///         2^28 pixels.
+Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name);
+
+/// @throws FileError if the file cannot be read or decoded.
+Image read_image(const std::filesystem::path& path);
+
+std::vector<std::uint8_t> encode_png(const Image& image);
+/// @param quality  1 (worst) to 100
+std::vector<std::uint8_t> encode_jpeg(const Image& image, int quality);
+/// @param quality  0 (worst) to 100
+std::vector<std::uint8_t> encode_webp(const Image& image, float quality);
+
+/// Writes in the format that the extension names (.png, .jpg, .jpeg, .webp), atomically.
+/// @throws FileError for another extension, or if the file cannot be written.
+void write_image(const std::filesystem::path& path, const Image& image);
+
+}  // namespace rahf::io
