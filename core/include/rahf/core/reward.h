@@ -2,6 +2,7 @@
 
 #include <torch/types.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,11 @@ class Reward {
   /// @throws ShapeError if the sizes disagree.
   virtual Judgement judge(const torch::Tensor& images, const Prompts& prompts,
                           const Ask& ask = {}) = 0;
+
+  /// Height and width that pictures are best given at; 0 if any size will do. judge() takes other
+  /// sizes too and resizes them on tensors, with a gradient; io::resize() of the 8-bit picture is
+  /// what reference preprocessing does.
+  virtual std::int64_t input_size() const { return 0; }
 
   /// Names of the K columns of Judgement::scores.
   virtual std::vector<std::string> score_names() const = 0;
