@@ -1,0 +1,36 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <optional>
+
+namespace rahf::nn {
+
+struct AttentionOptions {
+  std::optional<double> scale = {};  ///< Factor on the scores; nothing is 1/sqrt(d). T5: 1.
+  double dropout = 0;                ///< Share of attention weights dropped, in [0, 1).
+};
+
+/// softmax(scale q k^T + bias) v, the only attention of this library. The softmax is in f32 under
+/// every element type.
+/// @param q     [B, H, Q, d]
+/// @param k     [B, H, K, d]
+/// @param v     [B, H, K, d]
+/// @param bias  broadcastable to [B, H, Q, K], added to the scores (a mask is 0 and the lowest
+///              finite number), or undefined. May need a gradient, as T5's position bias does.
+/// @return      [B, H, Q, d], in the element type of q
+torch::Tensor attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                        const torch::Tensor& bias = {}, const AttentionOptions& options = {});
+
+/// [B, N, H d] -> [B, H, N, d]
+torch::Tensor split_heads(const torch::Tensor& x, std::int64_t heads);
+/// [B, H, N, d] -> [B, N, H d]
+torch::Tensor merge_heads(const torch::Tensor& x);
+
+/// What attention() adds so that positions are passed over: 0 where `keep`, else the lowest finite
+/// f32.
+/// @param keep  Bool  @return the same shape, f32
+torch::Tensor mask_bias(const torch::Tensor& keep);
+
+}  // namespace rahf::nn
