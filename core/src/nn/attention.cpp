@@ -1,0 +1,27 @@
+#include "rahf/core/nn/attention.h"
+
+#include <ATen/ops/scaled_dot_product_attention.h>
+
+#include <limits>
+
+namespace rahf::nn {
+
+torch::Tensor attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                        const torch::Tensor& bias, const AttentionOptions& options) {
+  const auto mask = bias.defined() ? std::optional(bias.to(q.scalar_type())) : std::nullopt;
+  return at::scaled_dot_product_attention(q, k, v, mask, options.dropout, /*is_causal=*/false,
+                                          options.scale);
+}
+
+torch::Tensor split_heads(const torch::Tensor& x, std::int64_t heads) {
+  return x.unflatten(-1, {heads, x.size(-1) / heads}).transpose(-3, -2);
+}
+
+torch::Tensor merge_heads(const torch::Tensor& x) { return x.transpose(-3, -2).flatten(-2); }
+
+torch::Tensor mask_bias(const torch::Tensor& keep) {
+  return torch::zeros(keep.sizes(), keep.options().dtype(torch::kFloat))
+      .masked_fill_(keep.logical_not(), std::numeric_limits<float>::lowest());
+}
+
+}  // namespace rahf::nn

@@ -1,0 +1,114 @@
+#include "rahf/core/nn/config.h"
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "rahf/core/error.h"
+#include "rahf/core/io/atomic_file.h"
+
+namespace rahf::nn {
+
+namespace {
+
+/// One config.json; every problem is reported with its file and key.
+class Config {
+ public:
+  explicit Config(const std::filesystem::path& file) : file_(file.string()) {
+    json_ = nlohmann::json::parse(io::read_file(file), nullptr, /*allow_exceptions=*/false);
+    if (!json_.is_object()) throw FileError(file_ + ": must be a JSON object");
+  }
+
+  /// The value of a key that has to be there.
+  template <class T>
+  void require(const char* key, T& value) const {
+    if (!has(key)) throw ConfigError(file_ + ": " + key + " is missing");
+    read(key, value);
+  }
+  /// The value of a key, or what `value` already is.
+  template <class T>
+  void read(const char* key, T& value) const {
+    if (!has(key)) return;
+    const auto& got = json_[key];
+    bool fits;
+    if constexpr (std::is_same_v<T, bool>) {
+      fits = got.is_boolean();
+    } else if constexpr (std::is_same_v<T, std::string>) {
+      fits = got.is_string();
+    } else if constexpr (std::is_integral_v<T>) {
+      fits = got.is_number_integer();
+    } else {
+      fits = got.is_number();
+    }
+    if (!fits) throw ConfigError(file_ + ": " + key + " has the wrong type: " + got.dump());
+    got.get_to(value);
+  }
+  bool has(const char* key) const { return json_.contains(key) && !json_[key].is_null(); }
+  const std::string& file() const { return file_; }
+
+ private:
+  std::string file_;
+  nlohmann::json json_;
+};
+
+}  // namespace
+
+ViTOptions vit_options(const std::filesystem::path& config_json) {
+  const Config config(config_json);
+  ViTOptions options;
+  config.require("hidden_size", options.width);
+  config.require("num_hidden_layers", options.layers);
+  config.require("num_attention_heads", options.heads);
+  config.require("intermediate_size", options.hidden);
+  config.read("image_size", options.image_size);
+  config.read("patch_size", options.patch_size);
+  config.read("num_channels", options.channels);
+  config.read("layer_norm_eps", options.layer_norm_eps);
+  config.read("qkv_bias", options.qkv_bias);
+  std::string activation = "gelu";
+  config.read("hidden_act", activation);
+  if (activation != "gelu") {
+    throw ConfigError(config.file() + ": hidden_act must be gelu, got " + activation);
+  }
+  options.validate(config.file());
+  return options;
+}
+
+T5Options t5_options(const std::filesystem::path& config_json) {
+  const Config config(config_json);
+  T5Options options;
+  config.require("vocab_size", options.vocab_size);
+  config.require("d_model", options.d_model);
+  config.require("d_kv", options.d_kv);
+  config.require("num_heads", options.num_heads);
+  config.require("num_layers", options.num_layers);
+  config.require("d_ff", options.d_ff);
+  options.num_decoder_layers = options.num_layers;
+  config.read("num_decoder_layers", options.num_decoder_layers);
+  config.read("relative_attention_num_buckets", options.relative_attention_num_buckets);
+  config.read("relative_attention_max_distance", options.relative_attention_max_distance);
+  config.read("layer_norm_epsilon", options.layer_norm_eps);
+  config.read("tie_word_embeddings", options.tie_word_embeddings);
+  std::string feed_forward = "relu";
+  config.read("feed_forward_proj", feed_forward);
+  if (feed_forward != "relu" && feed_forward != "gated-gelu") {
+    throw ConfigError(config.file() + ": feed_forward_proj must be relu or gated-gelu, got " +
+                      feed_forward);
+  }
+  options.gated = feed_forward == "gated-gelu";
+  options.validate(config.file());
+  return options;
+}
+
+ViT load_vit(const std::filesystem::path& folder) {
+  ViT model(vit_options(folder / "config.json"));
+  load_weights(*model, folder, vit_weight_names());
+  return model;
+}
+
+T5 load_t5(const std::filesystem::path& folder) {
+  T5 model(t5_options(folder / "config.json"));
+  load_weights(*model, folder, t5_weight_names(model->options()));
+  return model;
+}
+
+}  // namespace rahf::nn
