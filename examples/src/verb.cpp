@@ -1,7 +1,9 @@
 #include "verb.h"
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <iostream>
 
 #include "rahf/core/progress.h"
@@ -20,6 +22,25 @@ bool parse_verb(const CommandLine& command, const std::vector<std::string>& argu
   if (common.threads > 0) at::set_num_threads(static_cast<int>(common.threads));
   Progress::silence(common.quiet);
   return false;
+}
+
+torch::Device device_option(const std::string& text) {
+  const auto device = [&] {
+    try {
+      return torch::Device(text);
+    } catch (const c10::Error&) {
+      throw UsageError("--device must be cpu, cuda or cuda:N, got '" + text + "'");
+    }
+  }();
+  if (device.is_cpu()) return device;
+  if (!device.is_cuda())
+    throw UsageError("--device must be cpu, cuda or cuda:N, got '" + text + "'");
+  const auto count = at::hasCUDA() ? at::getNumGPUs() : 0;
+  if (std::max<std::int64_t>(device.index(), 0) >= static_cast<std::int64_t>(count)) {
+    throw UsageError("--device " + text + ": this machine and LibTorch have " +
+                     std::to_string(count) + " CUDA devices");
+  }
+  return device;
 }
 
 void require_option(const char* name, const std::string& value) {

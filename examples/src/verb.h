@@ -1,5 +1,7 @@
 #pragma once
 
+#include <torch/types.h>
+
 #include <string>
 #include <vector>
 
@@ -40,6 +42,10 @@ std::vector<OptionField> verb_fields(Options& options, CommonOptions& common) {
 /// Parses, and puts the common options into force. True if --help was asked for and printed.
 bool parse_verb(const CommandLine& command, const std::vector<std::string>& arguments,
                 const CommonOptions& common, CommandLine::Parsed& parsed);
+
+/// The device that `--device TEXT` names: cpu, cuda, cuda:1.
+/// @throws UsageError for another text, or if there is no such device here.
+torch::Device device_option(const std::string& text);
 
 /// @throws UsageError "--name is required" if `value` is empty.
 void require_option(const char* name, const std::string& value);

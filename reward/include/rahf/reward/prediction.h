@@ -1,0 +1,64 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "rahf/core/image.h"
+#include "rahf/core/reward.h"
+
+namespace rahf::reward {
+
+/// A picture file and what it was asked to show.
+struct PictureRequest {
+  std::filesystem::path picture;
+  std::string prompt;
+};
+
+/// What a reward says about one picture, as plain values at the picture's own size.
+struct Prediction {
+  std::size_t index = 0;  ///< Which request, or which of the pictures given, this answers.
+  Image picture;          ///< Decoded.
+  std::string prompt;
+  std::vector<double> scores;           ///< [K] in [0, 1], in the order of Reward::score_names()
+  torch::Tensor implausibility;         ///< [H, W] f32 in [0, 1], CPU; undefined if not offered
+  torch::Tensor misalignment;           ///< [H, W] f32 in [0, 1], CPU; undefined if not offered
+  std::vector<std::string> words;       ///< The prompt's words; empty if not offered.
+  std::vector<double> word_misaligned;  ///< P(misaligned) of each, in [0, 1].
+
+  /// One flag per word: 1 from `threshold` on.
+  std::vector<std::uint8_t> missed_words(double threshold) const;
+};
+
+/// A picture that could not be read, and why.
+struct SkippedPicture {
+  std::filesystem::path picture;
+  std::string reason;
+};
+
+struct PredictOptions {
+  std::int64_t batch = 8;              ///< Pictures decoded and judged together; > 0.
+  torch::Device device = torch::kCPU;  ///< Where the reward is.
+};
+
+/// Judges decoded pictures in one batch, or in one per size if the reward takes any size. A picture
+/// is resized to Reward::input_size() as Pillow does it for 8 bits, and maps are resized back.
+/// @param prompts  as many as there are pictures
+/// @throws ShapeError if there are not.
+std::vector<Prediction> predict_batch(Reward& reward, std::vector<Image> pictures,
+                                      const std::vector<std::string>& prompts,
+                                      torch::Device device = torch::kCPU);
+
+/// Decodes and judges picture files batch by batch, so that any number of them fits into memory.
+/// @param use  called with the predictions of each batch, in the order of the requests
+/// @return     the pictures that could not be decoded, in order; `use` never sees them
+std::vector<SkippedPicture> predict_pictures(
+    Reward& reward, const std::vector<PictureRequest>& requests, const PredictOptions& options,
+    const std::function<void(std::vector<Prediction>)>& use);
+
+}  // namespace rahf::reward

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "rahf/reward/prediction.h"
+
+namespace rahf::reward {
+
+/// The folder that predictions are written into. For each picture, with NAME its file name without
+/// the extension ("NAME-2", "NAME-3" where several pictures share it):
+///
+///     NAME.implausibility.png   the map as a grey picture of the picture's own size: 255 is 1
+///     NAME.misalignment.png
+///     NAME.heat.png             the picture under both maps, of its own size
+///     NAME.overlay.png          the same for people, with prompt and scores: overlay()
+///     predictions.json          everything as numbers
+///     predictions.csv           a row per picture
+class PredictionFolder {
+ public:
+  /// @param threshold  P(misaligned) from which a word counts as missed; in [0, 1]
+  /// @throws FileError if a file would be written over one of the pictures.
+  PredictionFolder(std::filesystem::path folder, const std::vector<PictureRequest>& requests,
+                   std::vector<std::string> score_names, double threshold);
+
+  /// Writes the pictures of one batch.
+  void add(const std::vector<Prediction>& predictions);
+  /// Writes predictions.json and predictions.csv.
+  void finish(const std::vector<SkippedPicture>& skipped);
+
+  /// What predictions.json holds, so far:
+  ///
+  ///     {"threshold": 0.5,
+  ///      "predictions": [{"picture": path, "prompt": text, "width": W, "height": H,
+  ///                       "scores": {name: number in [0, 1], ...},
+  ///                       "words": [{"word": text, "misaligned": probability}, ...],
+  ///                       "misaligned_words": [index, ...],
+  ///                       "implausibility": {"mean": number, "max": number}, "misalignment": ...,
+  ///                       "files": {"overlay": name in the folder, ...}}, ...],
+  ///      "skipped": [{"picture": path, "reason": text}, ...]}
+  const nlohmann::ordered_json& json() const { return json_; }
+  /// The same as text; what is not UTF-8 in a file name or prompt is replaced.
+  std::string json_text() const;
+
+ private:
+  std::filesystem::path folder_;
+  std::vector<PictureRequest> requests_;
+  std::vector<std::string> names_;  // of the files, one per request
+  std::vector<std::string> score_names_;
+  double threshold_;
+  nlohmann::ordered_json json_;
+};
+
+}  // namespace rahf::reward
