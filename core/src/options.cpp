@@ -28,12 +28,47 @@ void read_number(const std::string& text, Number& value, const char* kind) {
   value = parsed;
 }
 
-std::vector<std::string> split_commas(const std::string& text) {
+std::vector<std::string> split_commas(std::string_view text) {
   std::vector<std::string> parts;
   if (trimmed(text).empty()) return parts;
-  std::istringstream in(text);
-  for (std::string part; std::getline(in, part, ',');) parts.push_back(trimmed(part));
-  return parts;
+  for (;;) {
+    const auto comma = text.find(',');
+    parts.push_back(trimmed(text.substr(0, comma)));
+    if (comma == std::string_view::npos) return parts;
+    text.remove_prefix(comma + 1);
+  }
+}
+
+// A value as it stands in a config file: in quotes if it would be read back otherwise.
+std::string quoted_if_needed(const std::string& value) {
+  if (value == trimmed(value) && value.find_first_of("#\n") == std::string::npos &&
+      !value.starts_with('"')) {
+    return value;
+  }
+  std::string text = "\"";
+  for (const char c : value) {
+    if (c == '"' || c == '\\') text += '\\';
+    text += c == '\n' ? "\\n" : std::string(1, c);
+  }
+  return text + '"';
+}
+
+// The value that begins at `text`, without the comment behind it.
+std::string unquoted(const std::string& text) {
+  if (!text.starts_with('"')) return trimmed(text.substr(0, text.find('#')));
+  std::string value;
+  std::size_t i = 1;
+  for (; i < text.size() && text[i] != '"'; ++i) {
+    const bool escaped = text[i] == '\\' && i + 1 < text.size();
+    if (escaped) ++i;
+    value += escaped && text[i] == 'n' ? '\n' : text[i];
+  }
+  if (i >= text.size()) throw ConfigError("must end in a quote as it begins with one");
+  const auto rest = trimmed(text.substr(i + 1));
+  if (!rest.empty() && rest.front() != '#') {
+    throw ConfigError("must end at the closing quote, got '" + rest + "' behind it");
+  }
+  return value;
 }
 
 template <class T>
@@ -130,7 +165,8 @@ void read(const std::string& text, std::vector<std::int64_t>& value) { read_list
 
 std::string write_config(const std::vector<OptionField>& fields) {
   std::string text;
-  for (const auto& field : fields) text += field.name + " = " + field.get() + '\n';
+  for (const auto& field : fields)
+    text += field.name + " = " + quoted_if_needed(field.get()) + '\n';
   return text;
 }
 
@@ -147,10 +183,10 @@ void read_config(std::istream& in, const std::string& file_name,
   for (std::string line; std::getline(in, line);) {
     ++line_number;
     const auto where = file_name + ":" + std::to_string(line_number) + ": ";
-    const auto text = trimmed(line.substr(0, line.find('#')));
-    if (text.empty()) continue;
+    const auto text = trimmed(line);
+    if (text.empty() || text.front() == '#') continue;
     const auto equals = text.find('=');
-    if (equals == std::string::npos) {
+    if (equals == std::string::npos || equals > text.find('#')) {
       throw ConfigError(where + "expected 'name = value', got '" + text + "'");
     }
     const auto name = trimmed(text.substr(0, equals));
@@ -164,7 +200,7 @@ void read_config(std::istream& in, const std::string& file_name,
                         std::to_string(it->second) + ")");
     }
     try {
-      field->set(trimmed(text.substr(equals + 1)));
+      field->set(unquoted(trimmed(text.substr(equals + 1))));
     } catch (const ConfigError& error) {
       throw ConfigError(where + name + " " + error.what());
     }
@@ -177,12 +213,12 @@ bool CommandLine::Parsed::was_given(std::string_view name) const {
 
 CommandLine::Parsed CommandLine::parse(const std::vector<std::string>& arguments) const {
   Parsed result;
-  if (std::find_if(arguments.begin(), arguments.end(), [](const std::string& argument) {
-        return argument == "--help" || argument == "-h";
-      }) != arguments.end()) {
-    result.help = true;
-    return result;
-  }
+  // Behind "--" all arguments are positional.
+  const auto options_end = std::find(arguments.begin(), arguments.end(), "--");
+  result.help = std::any_of(arguments.begin(), options_end, [](const std::string& argument) {
+    return argument == "--help" || argument == "-h";
+  });
+  if (result.help) return result;
 
   namespace po = boost::program_options;
   po::options_description description;
@@ -203,13 +239,11 @@ CommandLine::Parsed CommandLine::parse(const std::vector<std::string>& arguments
   try {
     using namespace po::command_line_style;
     // A flag takes a value only as --flag=false, so that a positional argument may follow it.
-    std::vector<std::string> joined;
-    for (std::size_t i = 0; i < arguments.size(); ++i) {
-      const auto& argument = arguments[i];
+    auto joined = arguments;
+    for (std::ptrdiff_t i = 0; i < options_end - arguments.begin(); ++i) {
       const auto* field =
-          argument.starts_with("--") ? find(options, argument.substr(2)) : nullptr;
-      const bool is_flag = field != nullptr && field->is_flag;
-      joined.push_back(is_flag ? argument + "=true" : argument);
+          joined[i].starts_with("--") ? find(options, joined[i].substr(2)) : nullptr;
+      if (field != nullptr && field->is_flag) joined[i] += "=true";
     }
     const auto parsed = po::command_line_parser(joined)
                             .options(description)

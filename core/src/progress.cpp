@@ -85,7 +85,8 @@ void Progress::draw(bool last) {
 }
 
 std::string duration_text(double seconds) {
-  const auto total = static_cast<std::int64_t>(std::llround(std::max(0.0, seconds)));
+  constexpr double kLongest = 1e9;  // Also of an infinite time left.
+  const auto total = static_cast<std::int64_t>(std::llround(std::clamp(seconds, 0.0, kLongest)));
   std::ostringstream text;
   const auto two = [](std::int64_t value) {
     return (value < 10 ? "0" : "") + std::to_string(value);

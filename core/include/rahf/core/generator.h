@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "rahf/core/prompt.h"
@@ -21,9 +22,9 @@ struct Grid {
 
 /// What a steering hook sees between two denoising steps, and may change.
 struct SteeringPoint {
-  std::int64_t step = 0;        ///< 0 before the first denoising step.
-  std::int64_t num_steps = 0;   ///< T.
-  torch::Tensor& state;         ///< The sampler's state, batch first; may be shifted or re-ordered.
+  std::int64_t step = 0;       ///< 0 before the first denoising step.
+  std::int64_t num_steps = 0;  ///< T.
+  torch::Tensor& state;        ///< The sampler's state, batch first; may be shifted or re-ordered.
   /// Decodes the current clean-image estimate: [B, 3, H, W] f32 RGB in [0, 1], with a gradient
   /// path from `state` when gradients are on. Costs a decoder pass; call it only if needed.
   std::function<torch::Tensor()> clean_images;
@@ -32,17 +33,17 @@ using SteeringHook = std::function<void(SteeringPoint&)>;
 
 /// How pictures are sampled. A value; a sampler ignores what it has no use for, and says so.
 struct SampleOptions {
-  std::int64_t num_steps = 20;  ///< T, denoising or unmasking steps; > 0.
-  double guidance_scale = 1.0;  ///< Classifier-free guidance; 1 is none; >= 0.
-  bool keep_trajectory = false; ///< Keep states and log-probabilities, as training needs.
-  SteeringHook steering;        ///< Empty, or called between steps.
+  std::int64_t num_steps = 20;   ///< T, denoising or unmasking steps; > 0.
+  double guidance_scale = 1.0;   ///< Classifier-free guidance; 1 is none; >= 0.
+  bool keep_trajectory = false;  ///< Keep states and log-probabilities, as training needs.
+  SteeringHook steering;         ///< Empty, or called between steps.
 };
 
 /// What sampling left behind: the pictures, and what a loop needs to go over the steps again.
 struct Rollout {
-  torch::Tensor images;      ///< [B, 3, H, W] f32  RGB in [0, 1]
-  Prompts prompts;           ///< B
-  torch::Tensor log_prob;    ///< [B, T, h, w] f32, or undefined without keep_trajectory
+  torch::Tensor images;               ///< [B, 3, H, W] f32  RGB in [0, 1]
+  Prompts prompts;                    ///< B
+  torch::Tensor log_prob;             ///< [B, T, h, w] f32, or undefined without keep_trajectory
   std::vector<torch::Tensor> states;  ///< T + 1, batch first; empty without keep_trajectory
 };
 
@@ -66,7 +67,8 @@ struct BackpropOptions {
 class ReferenceScope {
  public:
   explicit ReferenceScope(std::function<void()> restore) : restore_(std::move(restore)) {}
-  ReferenceScope(ReferenceScope&&) = default;
+  ReferenceScope(ReferenceScope&& other) noexcept
+      : restore_(std::exchange(other.restore_, nullptr)) {}
   ReferenceScope& operator=(ReferenceScope&&) = delete;
   ~ReferenceScope() {
     if (restore_) restore_();

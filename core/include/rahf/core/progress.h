@@ -9,7 +9,7 @@ namespace rahf {
 /// A progress line on standard error: bar, count, rate, and time left.
 ///
 /// On a terminal the line is redrawn in place, at most ten times a second; elsewhere (a log file)
-/// a line is printed at most every `kLogSeconds`. Nothing is printed once silent() was called for
+/// a line is printed at most every `kLogSeconds`. silence() switches it off for
 /// the process. Not thread-safe: update from one thread.
 class Progress {
  public:
@@ -49,7 +49,7 @@ class Progress {
   Clock::time_point last_draw_;
 };
 
-/// "1h02m", "3m20s", "12s".
+/// "1h02m", "3m20s", "12s"; rounded to whole seconds, negative times are "0s".
 std::string duration_text(double seconds);
 
 }  // namespace rahf

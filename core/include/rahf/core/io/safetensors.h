@@ -23,8 +23,8 @@ struct Safetensors {
 ///         before it is used.
 Safetensors read_safetensors(const std::filesystem::path& file);
 
-/// All tensors of a model folder: `NAME.safetensors`, or the shards that `NAME.safetensors.index.json`
-/// lists.
+/// All tensors of a model folder: `NAME.safetensors`, or the shards that
+/// `NAME.safetensors.index.json` lists.
 /// @param name  for example "model" or "diffusion_pytorch_model"
 Safetensors read_weights(const std::filesystem::path& folder, const std::string& name = "model");
 
