@@ -2,15 +2,23 @@
 
 namespace rahf::text {
 
-std::vector<std::string> split_words(std::string_view prompt) {
+std::vector<WordSpan> word_spans(std::string_view prompt) {
   constexpr std::string_view kSeparators = ",.?!\":; \t\r\n\f\v";
-  std::vector<std::string> words;
+  std::vector<WordSpan> spans;
   for (std::size_t begin = 0; begin < prompt.size();) {
     begin = prompt.find_first_not_of(kSeparators, begin);
     if (begin == std::string_view::npos) break;
     const auto end = std::min(prompt.find_first_of(kSeparators, begin), prompt.size());
-    words.emplace_back(prompt.substr(begin, end - begin));
+    spans.push_back({begin, end});
     begin = end;
+  }
+  return spans;
+}
+
+std::vector<std::string> split_words(std::string_view prompt) {
+  std::vector<std::string> words;
+  for (const auto& [begin, end] : word_spans(prompt)) {
+    words.emplace_back(prompt.substr(begin, end - begin));
   }
   return words;
 }
