@@ -4,6 +4,8 @@ namespace rahf::program {
 
 const std::vector<Verb>& verbs() {
   static const std::vector<Verb> all = {
+      {"dataset", "annotations to datasets, and their statistics", run_dataset},
+      {"world", "writes closed-world pictures, annotations and truth", run_world},
   };
   return all;
 }

@@ -9,6 +9,11 @@ namespace rahf::program {
 
 // One file per verb: <verb>_verb.cpp. verbs() in verbs.cpp is the list the program offers.
 
+int run_dataset(const std::vector<std::string>& arguments);
+int run_overview(const std::vector<std::string>& arguments);
+int run_predict(const std::vector<std::string>& arguments);
+int run_world(const std::vector<std::string>& arguments);
+
 const std::vector<Verb>& verbs();
 
 }  // namespace rahf::program

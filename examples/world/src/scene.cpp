@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "rahf/core/random.h"
+#include "draws.h"
 
 namespace rahf::world {
 namespace {
@@ -33,10 +33,6 @@ Box room(const Object& object, Relation relation, double split, bool two_groups)
   if (way[1] < 0) box.bottom = split - reach;
   if (way[1] > 0) box.top = split + reach;
   return box;
-}
-
-double between(std::mt19937_64& engine, double low, double high) {
-  return low + (high - low) * uniform(engine);
 }
 
 /// Draws places and pushes overlapping objects apart. True if all margins are kept in the end.

@@ -1,0 +1,60 @@
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "rahf/world/write_world.h"
+#include "verbs.h"
+
+namespace rahf::program {
+namespace {
+
+struct WorldVerbOptions {
+  std::int64_t count = 1000;
+  std::uint64_t seed = 0;
+  std::string out;
+  bool clean = false;
+  world::WorldOptions world;
+
+  template <class Self, class Visit>
+  static void fields(Self& self, Visit&& visit) {
+    visit("count", self.count, "pictures; > 0");
+    visit("seed", self.seed, "picture i depends on the seed, i and the options alone; >= 0");
+    visit("out", self.out, "folder to write to (required)");
+    visit("clean", self.clean, "neither flaws nor mismatches");
+    world::WorldOptions::fields(self.world, visit);
+  }
+};
+
+}  // namespace
+
+int run_world(const std::vector<std::string>& arguments) {
+  WorldVerbOptions options;
+  CommonOptions common;
+  CommandLine::Parsed parsed;
+  const CommandLine command{
+      .usage = "rahf world --count N --seed S --out DIR",
+      .summary =
+          "Writes pictures of the closed world (DIR/pictures), what simulated people say "
+          "about them (DIR/annotations.jsonl), and what is exactly true (DIR/truth.h5).",
+      .options = verb_fields(options, common),
+      .positional = ""};
+  if (parse_verb(command, arguments, common, parsed)) return 0;
+  require_option("out", options.out);
+  if (options.count <= 0) throw UsageError("--count must be > 0");
+  if (options.clean) options.world.flawed_share = options.world.mismatched_share = 0;
+
+  const auto summary =
+      world::write_world(options.out, options.count, options.world, Randomness(options.seed));
+  if (common.json) {
+    const nlohmann::ordered_json result = {{"out", options.out},
+                                           {"pictures", summary.pictures},
+                                           {"flawed", summary.flawed},
+                                           {"mismatched", summary.mismatched}};
+    std::cout << result.dump() << '\n';
+  } else {
+    std::cout << summary.pictures << " pictures, " << summary.flawed << " of them flawed and "
+              << summary.mismatched << " not as their caption says, in " << options.out << '\n';
+  }
+  return 0;
+}
+
+}  // namespace rahf::program
