@@ -11,6 +11,7 @@ namespace rahf::program {
 
 int run_dataset(const std::vector<std::string>& arguments);
 int run_overview(const std::vector<std::string>& arguments);
+int run_parity(const std::vector<std::string>& arguments);
 int run_predict(const std::vector<std::string>& arguments);
 int run_world(const std::vector<std::string>& arguments);
 
