@@ -52,13 +52,13 @@ struct ConsolidateOptions {
     visit("annotations", self.annotations, "JSON Lines, one record per picture and annotator");
     visit("pictures", self.pictures, "folder that the records' image is relative to");
     visit("out", self.out, "the dataset to write, HDF5");
-    visit("map_size", self.map_size,
+    visit("map-size", self.map_size,
           "height and width of heatmaps, pixels; 0: the pictures' size if all alike and square, "
           "else 512; >= 0");
-    visit("dev_share", self.dev_share, "share of prompts for development; in [0, 1]");
-    visit("test_share", self.test_share, "share of prompts for testing; in [0, 1]");
-    visit("split_seed", self.split_seed, "another seed is another split");
-    visit("skip_bad", self.skip_bad, "leave bad records out instead of stopping");
+    visit("dev-share", self.dev_share, "share of prompts for development; in [0, 1]");
+    visit("test-share", self.test_share, "share of prompts for testing; in [0, 1]");
+    visit("split-seed", self.split_seed, "another seed is another split");
+    visit("skip-bad", self.skip_bad, "leave bad records out instead of stopping");
   }
   /// @throws ConfigError naming the option.
   void validate() const;
@@ -74,8 +74,8 @@ struct ConsolidateReport {
 };
 
 /// Annotations and pictures to a dataset. Records of a picture need not be adjacent; pictures come
-/// in the order of their first good record. Everything is checked before anything is written.
-/// Memory grows with the number of records, not with pictures and maps.
+/// in the order in which the file first names them. Everything is checked before anything is
+/// written. Memory grows with the number of records, not with pictures and maps.
 ///
 /// Writes `out`.partial and renames it at the end. A call that finds the partial file of an
 /// interrupted call with the same annotations and options goes on where that one stopped; one from
