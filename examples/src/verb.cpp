@@ -11,7 +11,8 @@
 namespace rahf::program {
 
 bool parse_verb(const CommandLine& command, const std::vector<std::string>& arguments,
-                const CommonOptions& common, CommandLine::Parsed& parsed) {
+                const CommonOptions& common, CommandLine::Parsed& parsed,
+                const std::function<void()>& validate) {
   const auto help = command.help();  // before parsing, so that it shows the defaults
   parsed = command.parse(arguments);
   if (parsed.help) {
@@ -19,6 +20,8 @@ bool parse_verb(const CommandLine& command, const std::vector<std::string>& argu
     return true;
   }
   if (common.threads < 0) throw UsageError("--threads must be >= 0");
+  if (validate) validate();
+  if (common.check) return true;
   if (common.threads > 0) at::set_num_threads(static_cast<int>(common.threads));
   Progress::silence(common.quiet);
   return false;

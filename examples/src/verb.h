@@ -2,6 +2,7 @@
 
 #include <torch/types.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -21,12 +22,14 @@ struct Verb {
 struct CommonOptions {
   bool json = false;
   bool quiet = false;
+  bool check = false;
   std::int64_t threads = 0;
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
     visit("json", self.json, "one JSON object on standard output instead of text");
     visit("quiet", self.quiet, "no progress on standard error");
+    visit("check", self.check, "read and check the options, then stop");
     visit("threads", self.threads, "threads inside one operation; 0 leaves it to LibTorch; >= 0");
   }
 };
@@ -39,9 +42,12 @@ std::vector<OptionField> verb_fields(Options& options, CommonOptions& common) {
   return all;
 }
 
-/// Parses, and puts the common options into force. True if --help was asked for and printed.
+/// Parses, calls `validate` (which throws if options contradict each other), and puts the common
+/// options into force.
+/// @return true if there is nothing more to do: --help was printed, or --check was given
 bool parse_verb(const CommandLine& command, const std::vector<std::string>& arguments,
-                const CommonOptions& common, CommandLine::Parsed& parsed);
+                const CommonOptions& common, CommandLine::Parsed& parsed,
+                const std::function<void()>& validate = {});
 
 /// The device that `--device TEXT` names: cpu, cuda, cuda:1.
 /// @throws UsageError for another text, or if there is no such device here.

@@ -1,0 +1,55 @@
+#include "program.h"
+
+#include <exception>
+#include <iomanip>
+#include <iostream>
+
+#include "verbs.h"
+
+namespace rahf::program {
+namespace {
+
+void print_usage(std::ostream& out) {
+  out << "usage: rahf VERB [--config FILE] [--option value ...]\n\nverbs:\n";
+  for (const auto& verb : verbs()) {
+    out << "  " << std::left << std::setw(12) << verb.name << ' ' << verb.summary << '\n';
+  }
+  out << "\n'rahf VERB --help' lists a verb's options.\n";
+}
+
+int run_verb(const Verb& verb, const std::vector<std::string>& arguments) {
+  try {
+    return verb.run(arguments);
+  } catch (const UsageError& error) {
+    std::cerr << "rahf " << verb.name << ": " << error.what() << "\n'rahf " << verb.name
+              << " --help' lists the options.\n";
+    return 2;
+  } catch (const ConfigError& error) {
+    std::cerr << "rahf " << verb.name << ": " << error.what() << '\n';
+    return 2;
+  } catch (const std::exception& error) {
+    std::cerr << "rahf " << verb.name << ": " << error.what() << '\n';
+    return 1;
+  }
+}
+
+}  // namespace
+
+int run_program(const std::vector<std::string>& arguments) {
+  if (arguments.empty()) {
+    print_usage(std::cerr);
+    return 2;
+  }
+  if (arguments[0] == "--help" || arguments[0] == "-h") {
+    print_usage(std::cout);
+    return 0;
+  }
+  for (const auto& verb : verbs()) {
+    if (arguments[0] == verb.name) return run_verb(verb, {arguments.begin() + 1, arguments.end()});
+  }
+  std::cerr << "rahf: unknown verb '" << arguments[0] << "'\n";
+  print_usage(std::cerr);
+  return 2;
+}
+
+}  // namespace rahf::program
