@@ -8,10 +8,6 @@
 namespace rahf::world {
 namespace {
 
-constexpr std::array<double, kNumMismatches> kPenalty = {.5, .55, .3, .3, .6, .7, .35};
-constexpr double kTwoOff = .45;
-constexpr double kOfTwoGroups = .8;
-
 /// A value of an enum with `count` values for which allowed() holds; at least one must.
 template <class E, class Allowed>
 E draw_other(std::mt19937_64& engine, std::int64_t count, Allowed&& allowed) {
@@ -63,7 +59,7 @@ class Change {
   };
 
   void apply(Mismatch kind) {
-    double penalty = kPenalty[static_cast<std::size_t>(kind)];
+    double lost = penalty(kind);
     if (kind == Mismatch::kRelation) {
       shown_.relation = draw_other<Relation>(engine_, kNumRelations,
                                              [&](Relation r) { return r != asked_.relation; });
@@ -81,9 +77,9 @@ class Change {
         return !names_colour(asked_, colour) && !names_colour(shown_, colour);
       });
     } else {
-      penalty = change_group(kind);
+      lost = change_group(kind);
     }
-    alignment_ *= 1 - penalty;
+    alignment_ *= 1 - lost;
   }
 
   /// Changes one attribute of a group that is there; returns the penalty.
@@ -92,7 +88,7 @@ class Change {
     if (asked_.second) g = missing_ >= 0 ? 1 - missing_ : uniform_int(engine_, 2);
     auto& group = shown_.group(g);
     const auto before = group;
-    double penalty = kPenalty[static_cast<std::size_t>(kind)];
+    double lost = penalty(kind);
     if (kind == Mismatch::kColour) {
       group.colour = draw_other<Colour>(engine_, kNumColours, [&](Colour colour) {
         return !names_colour(asked_, colour) && (!extra_ || extra_->colour != colour);
@@ -107,11 +103,11 @@ class Change {
       blame(WordRole::kSize, g, WordError::kSize);
     } else {
       group.count = 1 + (before.count + uniform_int(engine_, kMaxCount - 1)) % kMaxCount;
-      if (std::abs(group.count - before.count) > 1) penalty = kTwoOff;
+      lost = count_penalty(group.count - before.count);
       blame(WordRole::kCount, g, WordError::kCount);
     }
     concerned_[g] = true;
-    return asked_.second ? kOfTwoGroups * penalty : penalty;
+    return asked_.second ? penalty_share_of_two_groups() * lost : lost;
   }
 
   void blame(WordRole role, std::int64_t group, WordError error) {
@@ -138,6 +134,17 @@ std::string_view name(Mismatch kind) {
       "colour", "shape", "size", "count", "relation", "missing", "extra"};
   return kNames[static_cast<std::size_t>(kind)];
 }
+
+double penalty(Mismatch kind) {
+  constexpr std::array<double, kNumMismatches> kPenalty = {.5, .55, .3, .3, .6, .7, .35};
+  return kPenalty[static_cast<std::size_t>(kind)];
+}
+
+double count_penalty(std::int64_t off) {
+  return std::abs(off) > 1 ? 0.45 : penalty(Mismatch::kCount);
+}
+
+double penalty_share_of_two_groups() { return 0.8; }
 
 std::optional<Depiction> depict(const Description& asked, const std::vector<Mismatch>& mismatches,
                                 std::mt19937_64& engine) {

@@ -25,6 +25,14 @@ enum class Mismatch : std::uint8_t {
 inline constexpr std::int64_t kNumMismatches = 7;
 std::string_view name(Mismatch kind);
 
+/// How much of the alignment a mismatch costs, in [0, 1]: colour .5, shape .55, size .3, count .3,
+/// relation .6, missing .7, extra .35.
+double penalty(Mismatch kind);
+/// That of a wrong count, by how many objects are too many or too few: .3 for one, .45 for more.
+double count_penalty(std::int64_t off);
+/// The factor on the penalties of colour, shape, size and count in a caption of two groups: .8.
+double penalty_share_of_two_groups();
+
 /// What is wrong with a word of a caption; the codes of `word_kinds` in truth.h5.
 enum class WordError : std::uint8_t {
   kNone,
@@ -45,9 +53,7 @@ struct Depiction {
   /// shape, size or count, all objects of both groups for a wrong relation, the extra object. A
   /// missing group concerns none.
   std::vector<bool> concerned;
-  /// 1 if nothing differs, else the product over mismatches of 1 - penalty. Penalties: colour .5,
-  /// shape .55, size .3, count .3 (.45 if two off), relation .6, missing .7, extra .35; for colour,
-  /// shape, size and count .8 of that in a caption of two groups.
+  /// The product over mismatches of 1 less the penalty; 1 if nothing differs.
   double alignment = 1;
 };
 
