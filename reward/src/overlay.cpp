@@ -18,6 +18,7 @@ namespace {
 using io::Canvas;
 using io::Colour;
 
+constexpr Colour kMissedInk{122, 40, 44};
 constexpr double kStrongest = 0.75;  // alpha of a map at 1
 
 torch::Tensor colour_planes(Colour colour) {
@@ -34,23 +35,18 @@ using Line = std::vector<Glyph>;
 
 // Cuts the prompt into glyphs and marks those of missed words; white space becomes one blank.
 Line glyphs_of(std::string_view prompt, const std::vector<std::uint8_t>& missed) {
-  std::vector<std::pair<std::size_t, std::size_t>> struck;  // [begin, end) in bytes
-  std::size_t from = 0;
-  const auto words = text::split_words(prompt);
-  for (std::size_t i = 0; i < words.size(); ++i) {
-    const auto begin = prompt.find(words[i], from);
-    from = begin + words[i].size();
-    if (i < missed.size() && missed[i] != 0) struck.emplace_back(begin, from);
-  }
+  const auto words = text::word_spans(prompt);
   Line glyphs;
-  auto word = struck.begin();
+  std::size_t word = 0;
   for (std::size_t i = 0; i < prompt.size();) {
     std::size_t end = i + 1;
     while (end < prompt.size() && (static_cast<unsigned char>(prompt[end]) & 0xC0U) == 0x80U) ++end;
-    while (word != struck.end() && word->second <= i) ++word;
+    while (word < words.size() && words[word].end <= i) ++word;
+    const bool in_word = word < words.size() && words[word].begin <= i;
     const bool blank = std::string_view(" \t\r\n\f\v").find(prompt[i]) != std::string_view::npos;
     if (!blank) {
-      glyphs.push_back({prompt.substr(i, end - i), word != struck.end() && word->first <= i});
+      glyphs.push_back(
+          {prompt.substr(i, end - i), in_word && word < missed.size() && missed[word] != 0});
     } else if (!glyphs.empty() && glyphs.back().utf8 != " ") {
       glyphs.push_back({" "});
     }
@@ -111,6 +107,12 @@ torch::Tensor with_outline(const torch::Tensor& rgb, const torch::Tensor& map, C
   return torch::where(edge, colour_planes(colour), torch::where(rim, colour_planes(kPaper), rgb));
 }
 
+// Takes most of the colour away, so that a red picture does not hide what is marked red.
+Image paler(const Image& picture) {
+  const auto rgb = to_tensor(picture);
+  return to_image(torch::lerp(rgb, rgb.mean(0, /*keepdim=*/true), 0.6));
+}
+
 // Small pictures are enlarged until they can be read, huge ones reduced.
 double reading_scale(const Image& picture) {
   constexpr double kNarrowest = 512, kLongest = 1536;
@@ -154,7 +156,7 @@ std::int64_t draw_prompt(Canvas& canvas, std::int64_t x, std::int64_t y, std::in
       std::string text;
       for (auto glyph = run; glyph != end; ++glyph) text += glyph->utf8;
       if (run->struck) {
-        canvas.struck_text(at, y, text, kImplausibleColour, kImplausibleColour, scale);
+        canvas.struck_text(at, y, text, kMissedInk, kImplausibleColour, scale);
       } else {
         canvas.text(at, y, text, kInk, scale);
       }
@@ -213,7 +215,8 @@ Image overlay(const Prediction& prediction, const std::vector<std::string>& scor
   };
   const auto implausible = enlarged(prediction.implausibility);
   const auto misaligned = enlarged(prediction.misalignment);
-  const auto base = io::resize(prediction.picture, height, width, io::ResizeFilter::kBicubic);
+  const auto base =
+      paler(io::resize(prediction.picture, height, width, io::ResizeFilter::kBicubic));
   auto marked = to_tensor(blend_maps(base, implausible, misaligned));
   marked = with_outline(marked, implausible, kImplausibleColour, threshold, 2);
   marked = with_outline(marked, misaligned, kMisalignedColour, threshold, 2);

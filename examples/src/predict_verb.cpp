@@ -1,0 +1,225 @@
+#include <c10/util/StringUtil.h>
+
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <iomanip>
+#include <iostream>
+#include <map>
+
+#include "rahf/core/io/csv.h"
+#include "rahf/core/progress.h"
+#include "rahf/core/text/words.h"
+#include "rahf/reward/prediction_folder.h"
+#include "rahf/reward/registry.h"
+#include "verbs.h"
+
+namespace rahf::program {
+namespace {
+
+namespace fs = std::filesystem;
+using reward::PictureRequest;
+
+struct PredictVerbOptions {
+  std::string model;
+  std::string prompt;
+  std::string prompts;
+  std::string out;
+  std::int64_t batch = 8;
+  double threshold = 0.5;
+  std::string device = "cpu";
+
+  template <class Self, class Visit>
+  static void fields(Self& self, Visit&& visit) {
+    visit("model", self.model, "folder of the reward");
+    visit("prompt", self.prompt, "what every picture was asked to show");
+    visit("prompts", self.prompts,
+          "CSV file with columns 'file' (from the CSV's folder) and 'prompt'; without PICTURE "
+          "arguments all its files are judged");
+    visit("out", self.out, "folder to write into");
+    visit("batch", self.batch, "pictures judged together; > 0");
+    visit("threshold", self.threshold,
+          "probability from which a word is struck out, and heat from which a place is outlined; "
+          "in [0, 1]");
+    visit("device", self.device, "cpu, cuda or cuda:N");
+  }
+};
+
+// The pictures that the arguments name: files as they are, folders as all their pictures by name.
+std::vector<fs::path> list_pictures(const std::vector<std::string>& arguments) {
+  std::vector<fs::path> pictures;
+  for (const fs::path argument : arguments) {
+    if (!fs::is_directory(argument)) {
+      pictures.push_back(argument);
+      continue;
+    }
+    const auto first = std::ssize(pictures);
+    for (const auto& entry : fs::directory_iterator(argument)) {
+      auto extension = entry.path().extension().string();
+      std::transform(extension.begin(), extension.end(), extension.begin(),
+                     [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+      const auto known = {".png", ".jpg", ".jpeg", ".webp"};
+      if (std::find(known.begin(), known.end(), extension) != known.end()) {
+        pictures.push_back(entry.path());
+      }
+    }
+    if (std::ssize(pictures) == first) {
+      throw UsageError(argument.string() + ": the folder holds no .png, .jpg, .jpeg or .webp file");
+    }
+    std::sort(pictures.begin() + first, pictures.end());
+  }
+  return pictures;
+}
+
+// Prompts from a CSV file, by picture.
+class PromptList {
+ public:
+  explicit PromptList(const fs::path& path) : csv_(io::read_csv(path)) {
+    const auto file = csv_.column("file"), prompt = csv_.column("prompt");
+    for (std::size_t i = 0; i < csv_.rows.size(); ++i) {
+      const auto& row = csv_.rows[i];
+      if (row[file].empty()) throw FileError(where(i) + "the row names no file");
+      requests_.push_back({path.parent_path() / row[file], row[prompt]});
+      by_path_.emplace(fs::weakly_canonical(requests_.back().picture), i);
+      by_name_.emplace(fs::path(row[file]).filename(), i);
+    }
+  }
+
+  const std::vector<PictureRequest>& all() const { return requests_; }
+
+  // A row that names this very file, or else the only one that names a file called so.
+  const std::string& prompt_of(const fs::path& picture) const {
+    auto [first, last] = by_path_.equal_range(fs::weakly_canonical(picture));
+    if (first == last) std::tie(first, last) = by_name_.equal_range(picture.filename());
+    if (first == last) {
+      throw FileError(csv_.name + ": holds no prompt for " + picture.string());
+    }
+    const auto& prompt = requests_[first->second].prompt;
+    for (auto other = std::next(first); other != last; ++other) {
+      if (requests_[other->second].prompt != prompt) {
+        throw FileError(where(other->second) + "a second prompt for " + picture.string() +
+                        " (the first is in line " + std::to_string(csv_.lines[first->second]) +
+                        ")");
+      }
+    }
+    return prompt;
+  }
+
+ private:
+  std::string where(std::size_t row) const {
+    return csv_.name + ":" + std::to_string(csv_.lines[row]) + ": ";
+  }
+
+  io::Csv csv_;
+  std::vector<PictureRequest> requests_;
+  std::multimap<fs::path, std::size_t> by_path_, by_name_;
+};
+
+std::vector<PictureRequest> collect_requests(const PredictVerbOptions& options, bool has_prompt,
+                                             const std::vector<std::string>& arguments) {
+  if (has_prompt != options.prompts.empty()) {
+    throw UsageError("either --prompt TEXT or --prompts FILE.csv is required");
+  }
+  if (has_prompt && arguments.empty()) throw UsageError("--prompt needs PICTURE arguments");
+  std::vector<PictureRequest> requests;
+  const auto pictures = list_pictures(arguments);
+  if (has_prompt) {
+    for (const auto& picture : pictures) requests.push_back({picture, options.prompt});
+    return requests;
+  }
+  const PromptList prompts(options.prompts);
+  if (arguments.empty()) return prompts.all();
+  for (const auto& picture : pictures) requests.push_back({picture, prompts.prompt_of(picture)});
+  return requests;
+}
+
+// The prompt with tildes around its missed words.
+std::string marked_prompt(const nlohmann::ordered_json& prediction) {
+  std::string prompt = prediction["prompt"];
+  const auto spans = text::word_spans(prompt);
+  const auto& missed = prediction["misaligned_words"];
+  for (auto it = missed.rbegin(); it != missed.rend(); ++it) {  // from the end: earlier spans hold
+    const auto& span = spans.at(it->get<std::size_t>());
+    prompt.insert(span.end, "~").insert(span.begin, "~");
+  }
+  return prompt;
+}
+
+// One line per picture.
+void print_table(const nlohmann::ordered_json& predictions,
+                 const std::vector<std::string>& score_names) {
+  const auto name = [](const nlohmann::ordered_json& prediction) {
+    return fs::path(prediction["picture"].get<std::string>()).filename().string();
+  };
+  std::size_t longest = 7;
+  for (const auto& prediction : predictions) longest = std::max(longest, name(prediction).size());
+  const auto padded = [&](const std::string& text) {
+    return text + std::string(longest - text.size(), ' ');
+  };
+  std::cout << padded("picture");
+  for (const auto& score : score_names) std::cout << "  " << score;
+  std::cout << "  prompt (~missed~)\n" << std::fixed << std::setprecision(3);
+  for (const auto& prediction : predictions) {
+    std::cout << padded(name(prediction));
+    for (const auto& score : score_names) {
+      std::cout << std::setw(static_cast<int>(score.size()) + 2)
+                << prediction["scores"][score].get<double>();
+    }
+    std::cout << "  " << marked_prompt(prediction) << '\n';
+  }
+}
+
+}  // namespace
+
+int run_predict(const std::vector<std::string>& arguments) {
+  PredictVerbOptions options;
+  CommonOptions common;
+  const CommandLine command{
+      .usage = "rahf predict --model DIR PICTURE... --prompt TEXT | --prompts FILE.csv --out DIR",
+      .summary =
+          "Judges pictures: scores, heatmaps and missed words. A PICTURE may be a folder of them.\n"
+          "For each picture NAME writes NAME.implausibility.png, NAME.misalignment.png (grey "
+          "maps)\n"
+          "and NAME.heat.png (picture under both maps) of the picture's own size, and\n"
+          "NAME.overlay.png with prompt and scores; for all, predictions.json and "
+          "predictions.csv.\n"
+          "A picture that cannot be read is named and left out, and the exit status is then 1.",
+      .options = verb_fields(options, common),
+      .positional = "PICTURE"};
+  CommandLine::Parsed parsed;
+  if (parse_verb(command, arguments, common, parsed)) return 0;
+  require_option("model", options.model);
+  require_option("out", options.out);
+  if (options.batch <= 0) throw UsageError("--batch must be > 0");
+  if (!(options.threshold >= 0 && options.threshold <= 1)) {
+    throw UsageError("--threshold must be in [0, 1]");
+  }
+  const auto device = device_option(options.device);
+  const auto requests = collect_requests(options, parsed.was_given("prompt"), parsed.arguments);
+
+  const auto model = reward::load_reward(options.model, device);
+  reward::PredictionFolder folder(options.out, requests, model->score_names(), options.threshold);
+  Progress progress("pictures", std::ssize(requests));
+  const auto skipped = reward::predict_pictures(
+      *model, requests, {.batch = options.batch, .device = device},
+      [&](const std::vector<reward::Prediction>& predictions) {
+        folder.add(predictions);
+        progress.set(static_cast<std::int64_t>(predictions.back().index) + 1);
+      });
+  progress.finish();
+  folder.finish(skipped);
+
+  if (common.json) {
+    std::cout << folder.json_text();
+  } else {
+    print_table(folder.json()["predictions"], model->score_names());
+  }
+  for (const auto& [picture, reason] : skipped) {
+    std::cerr << "rahf predict: skipped " << picture.string() << ": " << reason << '\n';
+  }
+  std::cerr << requests.size() - skipped.size() << " of " << requests.size() << " pictures judged, "
+            << skipped.size() << " skipped; written to " << options.out << '\n';
+  return skipped.empty() ? 0 : 1;
+}
+
+}  // namespace rahf::program
