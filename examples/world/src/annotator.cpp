@@ -12,17 +12,18 @@ constexpr std::int64_t kNumAnnotators = 27;
 constexpr std::uint64_t kCrowdSeed = 27;
 
 /// Standard deviation of a score before rounding, as a fraction of the scale.
-constexpr std::array<double, 4> kScoreNoise = {0.06, 0.08, 0.08, 0.13};
+constexpr std::array<double, 4> kScoreNoise = {0.10, 0.13, 0.055, 0.105};
 
 /// Standard deviation of a click, as a fraction of the side.
-constexpr double kJitter = 1.0 / 64;
+constexpr double kJitter = 0.8 / 64;
 constexpr double kClickRadius = 1.0 / 20;
 /// Share of a region that a person leaves without clicks around.
-constexpr double kUncovered = 0.2;
-constexpr double kMissedClick = 0.15;
-constexpr double kFalseClick = 0.1;  ///< Per picture and kind.
-constexpr double kMissedWord = 0.12;
-constexpr double kFalseWord = 0.01;
+constexpr double kUncovered = 0.12;
+constexpr int kPlacesConsidered = 4;
+constexpr double kMissedClick = 0.1;
+constexpr double kFalseClick = 0.015;  ///< Per picture and kind.
+constexpr double kMissedWord = 0.15;
+constexpr double kFalseWord = 0.006;
 
 using Points = std::vector<std::array<double, 2>>;
 
@@ -41,20 +42,32 @@ Points click(const Annotator& annotator, const Mask& region, std::int64_t size,
     const double px = place(x);
     return std::array{px, place(y)};
   };
-  std::vector<std::int64_t> open;
+  std::vector<std::array<double, 2>> open;
   for (std::int64_t i = 0; i < size * size; ++i) {
-    if (region[i] != 0) open.push_back(i);
+    if (region[i] == 0) continue;
+    open.push_back({static_cast<double>(i % size) + 0.5, static_cast<double>(i / size) + 0.5});
   }
+  const auto hidden_by = [&](const std::array<double, 2>& place) {
+    return [place, reach](const std::array<double, 2>& other) {
+      return std::hypot(other[0] - place[0], other[1] - place[1]) <= reach;
+    };
+  };
   const auto enough = static_cast<std::size_t>(kUncovered * static_cast<double>(open.size()));
   Points points;
   while (open.size() > enough) {
-    const auto at = pick(engine, open);
-    const double x = static_cast<double>(at % size) + 0.5, y = static_cast<double>(at / size) + 0.5;
-    std::erase_if(open, [&](std::int64_t i) {
-      return std::hypot(static_cast<double>(i % size) + 0.5 - x,
-                        static_cast<double>(i / size) + 0.5 - y) <= reach;
-    });
-    if (!happens(engine, kMissedClick * annotator.care)) points.push_back(clicked(x, y));
+    // Of some places that come to mind, the one in the thick of what is left.
+    std::array<double, 2> best{};
+    std::int64_t most = 0;
+    for (int i = 0; i < kPlacesConsidered; ++i) {
+      const auto place = pick(engine, open);
+      const auto hides = std::count_if(open.begin(), open.end(), hidden_by(place));
+      if (hides <= most) continue;
+      best = place;
+      most = hides;
+    }
+    std::erase_if(open, hidden_by(best));
+    if (!happens(engine, kMissedClick * annotator.care))
+      points.push_back(clicked(best[0], best[1]));
   }
   if (happens(engine, kFalseClick * annotator.care)) {
     const double x = side * uniform(engine);

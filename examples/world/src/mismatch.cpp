@@ -27,6 +27,14 @@ bool needs_two_groups(Mismatch kind) {
   return kind == Mismatch::kRelation || kind == Mismatch::kMissing;
 }
 
+/// Two kinds that do not go together: the groups of a picture in which one is missing have no
+/// relation, and where a colour is new one cannot tell which group it stands for.
+bool clash(Mismatch one, Mismatch other) {
+  return one == other ||
+         (one == Mismatch::kMissing && (other == Mismatch::kRelation ||
+                                        other == Mismatch::kColour || other == Mismatch::kExtra));
+}
+
 /// A description on its way from what is asked for to what is shown.
 class Change {
  public:
@@ -166,13 +174,12 @@ std::vector<Mismatch> random_mismatches(const Description& asked, double two_gro
   };
   std::vector<Mismatch> kinds = {draw_kind()};
   if (!happens(engine, kTwoShare)) return kinds;
-  for (;;) {
-    const auto second = draw_kind();
-    const bool clash = needs_two_groups(second) && needs_two_groups(kinds[0]);
-    if (second == kinds[0] || clash) continue;
-    kinds.push_back(second);
-    return kinds;
-  }
+  Mismatch second;
+  do {
+    second = draw_kind();
+  } while (clash(kinds[0], second) || clash(second, kinds[0]));
+  kinds.push_back(second);
+  return kinds;
 }
 
 }  // namespace rahf::world

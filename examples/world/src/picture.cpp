@@ -24,11 +24,15 @@ void require_range(const char* name, std::int64_t value, std::int64_t low, std::
 
 Depiction random_depiction(const WorldPicture& picture, const WorldOptions& options,
                            std::mt19937_64& engine) {
+  constexpr int kTries = 10;
   const bool mismatched = happens(engine, options.mismatched_share);
   for (;;) {
     std::vector<Mismatch> kinds;
     if (mismatched) kinds = random_mismatches(picture.asked, options.two_group_share, engine);
-    if (auto depiction = depict(picture.asked, kinds, engine)) return std::move(*depiction);
+    // Tried again with the same kinds first, so that those that often fail are not rarer for it.
+    for (int i = 0; i < kTries; ++i) {
+      if (auto depiction = depict(picture.asked, kinds, engine)) return std::move(*depiction);
+    }
   }
 }
 

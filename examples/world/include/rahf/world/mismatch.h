@@ -57,8 +57,8 @@ struct Depiction {
   double alignment = 1;
 };
 
-/// Draws a scene that differs from `asked` in the given ways (all different; relation and missing
-/// only for two groups and not together).
+/// Draws a scene that differs from `asked` in the given ways: all different, relation and missing
+/// only for two groups, and missing not together with relation, colour or extra.
 /// @return nothing if what was drawn does not fit a picture; drawing again may help
 std::optional<Depiction> depict(const Description& asked, const std::vector<Mismatch>& mismatches,
                                 std::mt19937_64& engine);
