@@ -249,20 +249,20 @@ torch::Tensor annotator_map(const std::vector<Point>& points, std::int64_t heigh
   // on the edge is not lost to rounding.
   constexpr double kUnits = 1 / kClickRadius;
   const double radius = h * kClickRadius;
-  const auto clip = [](double value, std::int64_t size) {
-    return std::clamp<std::int64_t>(std::llround(value), 0, size - 1);
+  const auto pixel = [](double at, std::int64_t size) {
+    return std::clamp<std::int64_t>(static_cast<std::int64_t>(std::floor(at)), 0, size - 1);
   };
   for (const auto& [x, y] : points) {
-    const auto right = clip(std::floor(x + radius) + 1, width);
-    const auto bottom = clip(std::floor(y + radius) + 1, height);
-    for (auto i = clip(std::ceil(y - radius) - 1, height); i <= bottom; ++i) {
-      for (auto j = clip(std::ceil(x - radius) - 1, width); j <= right; ++j) {
-        const double dx = kUnits * (static_cast<double>(j) - x);
-        const double dy = kUnits * (static_cast<double>(i) - y);
+    const auto right = pixel(x + radius, width);
+    const auto bottom = pixel(y + radius, height);
+    for (auto i = pixel(y - radius, height); i <= bottom; ++i) {
+      for (auto j = pixel(x - radius, width); j <= right; ++j) {
+        const double dx = kUnits * (static_cast<double>(j) + 0.5 - x);
+        const double dy = kUnits * (static_cast<double>(i) + 0.5 - y);
         if (dx * dx + dy * dy <= h * h) pixels[i * width + j] = 1;
       }
     }
-    pixels[clip(y, height) * width + clip(x, width)] = 1;
+    pixels[pixel(y, height) * width + pixel(x, width)] = 1;
   }
   return map;
 }

@@ -13,8 +13,9 @@
 
 namespace rahf::reward {
 
-/// A click on a picture, in pixels: the centre of the top-left pixel is (0, 0), x grows to the
-/// right and y down. Inside a picture means 0 <= x < width and 0 <= y < height.
+/// A click on a picture, in pixels from its top-left corner, x to the right and y down: the pixel
+/// in row i and column j covers [j, j + 1) x [i, i + 1). Inside a picture means 0 <= x < width and
+/// 0 <= y < height.
 struct Point {
   double x = 0;
   double y = 0;

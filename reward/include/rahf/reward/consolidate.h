@@ -16,9 +16,9 @@ namespace rahf::reward {
 /// "Effective radius" of a click, as a share of the picture's height (RAHF, section 3.2).
 inline constexpr double kClickRadius = 1.0 / 20;
 
-/// What one annotator marked: the union of disks around the clicks. The pixel in row i and column j
-/// belongs to the disk of (x, y) if (j - x)^2 + (i - y)^2 <= (H / 20)^2; a tiny disk holds at least
-/// the pixel that was clicked.
+/// What one annotator marked: the union of disks around the clicks. A pixel belongs to the disk of
+/// (x, y) if its centre lies in it or on its edge: row i and column j do if
+/// (j + 1/2 - x)^2 + (i + 1/2 - y)^2 <= (H / 20)^2. The pixel that was clicked always belongs.
 /// @return [H, W] u8, 1 in the union
 torch::Tensor annotator_map(const std::vector<Point>& points, std::int64_t height,
                             std::int64_t width);
