@@ -43,6 +43,10 @@ struct PredictVerbOptions {
           "in [0, 1]");
     visit("device", self.device, "cpu, cuda or cuda:N");
   }
+  void validate() const {
+    if (batch <= 0) throw UsageError("--batch must be > 0");
+    if (!(threshold >= 0 && threshold <= 1)) throw UsageError("--threshold must be in [0, 1]");
+  }
 };
 
 // The pictures that the arguments name: files as they are, folders as all their pictures by name.
@@ -187,13 +191,9 @@ int run_predict(const std::vector<std::string>& arguments) {
       .options = verb_fields(options, common),
       .positional = "PICTURE"};
   CommandLine::Parsed parsed;
-  if (parse_verb(command, arguments, common, parsed)) return 0;
+  if (parse_verb(command, arguments, common, parsed, [&] { options.validate(); })) return 0;
   require_option("model", options.model);
   require_option("out", options.out);
-  if (options.batch <= 0) throw UsageError("--batch must be > 0");
-  if (!(options.threshold >= 0 && options.threshold <= 1)) {
-    throw UsageError("--threshold must be in [0, 1]");
-  }
   const auto device = device_option(options.device);
   const auto requests = collect_requests(options, parsed.was_given("prompt"), parsed.arguments);
 

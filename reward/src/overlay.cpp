@@ -18,7 +18,6 @@ namespace {
 using io::Canvas;
 using io::Colour;
 
-constexpr Colour kMissedInk{122, 40, 44};
 constexpr double kStrongest = 0.75;  // alpha of a map at 1
 
 torch::Tensor colour_planes(Colour colour) {
@@ -107,12 +106,6 @@ torch::Tensor with_outline(const torch::Tensor& rgb, const torch::Tensor& map, C
   return torch::where(edge, colour_planes(colour), torch::where(rim, colour_planes(kPaper), rgb));
 }
 
-// Takes most of the colour away, so that a red picture does not hide what is marked red.
-Image paler(const Image& picture) {
-  const auto rgb = to_tensor(picture);
-  return to_image(torch::lerp(rgb, rgb.mean(0, /*keepdim=*/true), 0.6));
-}
-
 // Small pictures are enlarged until they can be read, huge ones reduced.
 double reading_scale(const Image& picture) {
   constexpr double kNarrowest = 512, kLongest = 1536;
@@ -141,6 +134,11 @@ Image blend_maps(const Image& picture, const torch::Tensor& implausibility,
   lay("misalignment", misalignment, kMisalignedColour);
   colour = colour / weight.clamp_min(1e-6);
   return to_image(to_tensor(picture) * clear + colour * (1 - clear));
+}
+
+Image paler(const Image& picture) {
+  const auto rgb = to_tensor(picture);
+  return to_image(torch::lerp(rgb, rgb.mean(0, /*keepdim=*/true), 0.6));
 }
 
 Image grey_map(const torch::Tensor& map) { return to_image(map.unsqueeze(0)); }
@@ -175,15 +173,15 @@ std::int64_t prompt_height(std::int64_t width, std::string_view prompt, std::int
 void draw_score(Canvas& canvas, std::int64_t x, std::int64_t y, std::int64_t width,
                 std::string_view name, double score, std::optional<double> truth,
                 std::int64_t scale) {
-  constexpr std::int64_t kNameRoom = 13, kValueRoom = 5;  // characters
+  constexpr std::int64_t kValueRoom = 5;  // characters
   const auto cell = Canvas::text_width("x", scale);
-  const auto bar_x = x + kNameRoom * cell;
-  const auto bar_width = width - (kNameRoom + kValueRoom * (truth ? 2 : 1)) * cell;
+  const auto bar_x = x + kScoreNameRoom * cell;
+  const auto bar_width = width - (kScoreNameRoom + kValueRoom * (truth ? 2 : 1)) * cell;
   const auto bar_height = 7 * scale;
   const auto length = [&](double value) {
     return std::lround(std::clamp(value, 0., 1.) * static_cast<double>(bar_width));
   };
-  canvas.text(x, y, name.substr(0, kNameRoom - 1), kFaintInk, scale);
+  canvas.text(x, y, name.substr(0, kScoreNameRoom - 1), kFaintInk, scale);
   canvas.rectangle(bar_x, y, bar_width, bar_height, kTrack);
   canvas.rectangle(bar_x, y, length(score), bar_height, score_colour(score));
   canvas.text(bar_x + bar_width + cell, y, two_digits(score), kInk, scale);

@@ -89,7 +89,7 @@ TEST_CASE("draw_prompt strikes out the missed words and no others", "[reward][ov
 
   Canvas expected(40, 200, kPaper);  // the last word, its like at the start untouched
   expected.text(0, 0, "one, two; ", kInk);
-  expected.struck_text(Canvas::text_width("one, two; "), 0, "one", kImplausibleColour,
+  expected.struck_text(Canvas::text_width("one, two; "), 0, "one", rahf::reward::kMissedInk,
                        kImplausibleColour);
   CHECK(drawn(prompt, {0, 0, 1}) == expected.picture());
 }

@@ -22,6 +22,7 @@ inline constexpr io::Colour kMisalignedColour{28, 92, 230};
 inline constexpr io::Colour kPaper{255, 255, 255};
 inline constexpr io::Colour kInk{28, 30, 34};
 inline constexpr io::Colour kFaintInk{116, 120, 128};
+inline constexpr io::Colour kMissedInk{122, 40, 44};  // struck out in kImplausibleColour
 inline constexpr io::Colour kTrack{228, 230, 234};
 
 /// Pixels from one line of a caption to the next: there is a little air between them.
@@ -37,6 +38,10 @@ inline std::int64_t line_height(std::int64_t scale) {
 Image blend_maps(const Image& picture, const torch::Tensor& implausibility,
                  const torch::Tensor& misalignment);
 
+/// The picture with most of its colour taken away, so that a red one does not hide what is marked
+/// red.
+Image paler(const Image& picture);
+
 /// A map as a grey picture: 0 is black, 1 is white.
 Image grey_map(const torch::Tensor& map);
 
@@ -48,6 +53,9 @@ std::int64_t draw_prompt(io::Canvas& canvas, std::int64_t x, std::int64_t y, std
                          std::int64_t scale);
 /// How high draw_prompt() draws.
 std::int64_t prompt_height(std::int64_t width, std::string_view prompt, std::int64_t scale);
+
+/// Characters from the start of a score's name to its bar.
+inline constexpr std::int64_t kScoreNameRoom = 13;
 
 /// One line: name, bar, and value; with a `truth` in [0, 1] a mark on the bar and its value too.
 void draw_score(io::Canvas& canvas, std::int64_t x, std::int64_t y, std::int64_t width,

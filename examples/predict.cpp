@@ -1,0 +1,22 @@
+// Judges one picture: predict MODEL PICTURE PROMPT
+#include <iostream>
+
+#include "rahf/core/io/image_file.h"
+#include "rahf/reward/registry.h"
+
+int main(int argc, char** argv) {
+  if (argc != 4) return 2;
+  const auto reward = rahf::reward::load_reward(argv[1]);
+  const auto picture = rahf::to_tensor(rahf::io::read_image(argv[2]));
+  const torch::NoGradGuard no_grad;
+  const auto judgement = reward->judge(picture.unsqueeze(0), {{argv[3], {}}});
+
+  const auto names = reward->score_names();
+  for (std::size_t k = 0; k < names.size(); ++k) {
+    std::cout << names[k] << ' ' << judgement.scores[0][k].item<float>() << '\n';
+  }
+  for (const auto& [word, misaligned] : judgement.words[0]) {
+    std::cout << word << ": missed with probability " << misaligned.item<float>() << '\n';
+  }
+  std::cout << "implausible at most " << judgement.implausibility.max().item<float>() << '\n';
+}
