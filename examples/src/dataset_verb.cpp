@@ -1,7 +1,12 @@
+#include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "rahf/core/io/atomic_file.h"
+#include "rahf/core/io/image_file.h"
 #include "rahf/reward/consolidate.h"
+#include "rahf/reward/dataset.h"
+#include "rahf/reward/dataset_stats.h"
 #include "verbs.h"
 
 namespace rahf::program {
@@ -51,7 +56,7 @@ int consolidate(const std::vector<std::string>& arguments) {
       .options = verb_fields(options, common),
       .positional = ""};
   CommandLine::Parsed parsed;
-  if (parse_verb(command, arguments, common, parsed)) return 0;
+  if (parse_verb(command, arguments, common, parsed, [&] { options.validate(); })) return 0;
   require_option("annotations", options.annotations);
   require_option("pictures", options.pictures);
   require_option("out", options.out);
@@ -60,8 +65,45 @@ int consolidate(const std::vector<std::string>& arguments) {
   return report.written ? 0 : 1;
 }
 
+struct StatsOptions {
+  std::string split = "all";
+  std::string out;
+
+  template <class Self, class Visit>
+  static void fields(Self& self, Visit&& visit) {
+    visit("split", self.split, "part of the data to count: train, dev, test or all");
+    visit("out", self.out, "folder for stats.txt, stats.json and stats.png; none writes no files");
+  }
+};
+
+int stats(const std::vector<std::string>& arguments) {
+  StatsOptions options;
+  CommonOptions common;
+  const CommandLine command{
+      .usage = "rahf dataset stats FILE.h5... [--split NAME] [--out DIR]",
+      .summary = "Counts what a dataset holds: scores, how far annotators agree, clicks, words.",
+      .options = verb_fields(options, common),
+      .positional = "FILE.h5"};
+  CommandLine::Parsed parsed;
+  if (parse_verb(command, arguments, common, parsed)) return 0;
+  if (parsed.arguments.empty()) throw UsageError("name a dataset file");
+  const reward::Dataset dataset({parsed.arguments.begin(), parsed.arguments.end()});
+  const auto counted = reward::dataset_stats(dataset, dataset.indices(options.split));
+  const auto text = reward::stats_text(counted);
+  const auto json = reward::stats_json(counted) + '\n';
+  std::cout << (common.json ? json : text);
+  if (!options.out.empty()) {
+    const std::filesystem::path folder(options.out);
+    io::write_atomically(folder / "stats.txt", text);
+    io::write_atomically(folder / "stats.json", json);
+    io::write_image(folder / "stats.png", reward::stats_picture(counted));
+  }
+  return 0;
+}
+
 const std::vector<Verb> kActions = {
     {"consolidate", "annotations and pictures to a dataset", consolidate},
+    {"stats", "what a dataset holds, and how far its annotators agree", stats},
 };
 
 }  // namespace
