@@ -233,7 +233,7 @@ class Search {
       const auto [top_left, bottom_right] = box_of(piece);
       fits = fitter_.search(shares, top_left, bottom_right, deepest_of(piece));
     }
-    SeenObject seen = judge(fits, piece);
+    SeenObject seen = judge(fits);
     seen.object.colour = static_cast<Colour>(colour);
     const auto footprint = pixels_within(seen.object, 0.5);
     const bool overlaps = share_taken(footprint) > kMostOverlap;
@@ -290,7 +290,7 @@ class Search {
     return pixels;
   }
 
-  SeenObject judge(const Fits& fits, const Piece& piece) const {
+  SeenObject judge(const Fits& fits) const {
     SeenObject seen;
     const auto& best = fits[0];
     const double side = static_cast<double>(side_);
