@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -7,6 +6,7 @@
 
 #include "program.h"
 #include "support/catch.h"
+#include "support/scratch.h"
 
 namespace fs = std::filesystem;
 
@@ -29,7 +29,7 @@ std::vector<std::string> verb_of(const fs::path& config) {
 }  // namespace
 
 TEST_CASE("every shipped config is accepted by the verb that its first line names",
-          "[program][configs][files]") {
+          "[program][configs]") {
   for (const auto& entry : fs::directory_iterator(RAHF_SOURCE_DIR "/configs")) {
     if (entry.path().extension() != ".cfg") continue;
     CAPTURE(entry.path());
@@ -39,9 +39,9 @@ TEST_CASE("every shipped config is accepted by the verb that its first line name
   }
 }
 
-TEST_CASE("a config with an unknown key is refused", "[program][configs][files]") {
-  const auto config = fs::temp_directory_path() / "rahf_configs_test.cfg";
+TEST_CASE("a config with an unknown key is refused", "[program][configs]") {
+  const ScratchFolder scratch;
+  const auto config = scratch / "unknown.cfg";
   std::ofstream(config) << "no_such_option = 1\n";
   CHECK(rahf::program::run_program({"world", "--config", config.string(), "--check"}) == 2);
-  fs::remove(config);
 }
