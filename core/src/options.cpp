@@ -228,11 +228,6 @@ CommandLine::Parsed CommandLine::parse(const std::vector<std::string>& arguments
     auto* value = po::value<std::vector<std::string>>();
     add(field.name.c_str(), field.is_flag ? value->implicit_value({"true"}, "true") : value);
   }
-  po::positional_options_description rest;
-  if (!positional.empty()) {
-    add("", po::value<std::vector<std::string>>());
-    rest.add("", -1);
-  }
 
   std::string config_file;
   std::vector<std::pair<const OptionField*, std::string>> settings;
@@ -247,7 +242,6 @@ CommandLine::Parsed CommandLine::parse(const std::vector<std::string>& arguments
     }
     const auto parsed = po::command_line_parser(joined)
                             .options(description)
-                            .positional(rest)
                             .style(allow_long | long_allow_next | long_allow_adjacent)
                             .run();
     std::set<std::string> seen;
@@ -269,6 +263,7 @@ CommandLine::Parsed CommandLine::parse(const std::vector<std::string>& arguments
     }
   } catch (const po::unknown_option& error) {
     auto name = error.get_option_name();
+    name = name.substr(0, name.find('='));
     name.erase(0, name.find_first_not_of('-'));
     throw UsageError("unknown option '--" + name + "'" + hint(options, name));
   } catch (const po::error& error) {

@@ -86,7 +86,8 @@ void Progress::draw(bool last) {
 
 std::string duration_text(double seconds) {
   constexpr double kLongest = 1e9;  // Also of an infinite time left.
-  const auto total = static_cast<std::int64_t>(std::llround(std::clamp(seconds, 0.0, kLongest)));
+  const auto total =
+      static_cast<std::int64_t>(std::llround(seconds > 0 ? std::min(seconds, kLongest) : 0));
   std::ostringstream text;
   const auto two = [](std::int64_t value) {
     return (value < 10 ? "0" : "") + std::to_string(value);

@@ -113,13 +113,16 @@ Image resize(const Image& image, std::int64_t height, std::int64_t width, Resize
                      std::to_string(image.width) + " to " + std::to_string(height) + " x " +
                      std::to_string(width));
   }
-  const Image* rows = &image;
-  Image resized_rows;
-  if (width != image.width) {
-    resized_rows = resize_rows(image, width, filter);
-    rows = &resized_rows;
-  }
-  return height == image.height ? *rows : resize_columns(*rows, height, filter);
+  const auto along_rows = [&](const Image& in) {
+    return width == in.width ? in : resize_rows(in, width, filter);
+  };
+  const auto along_columns = [&](const Image& in) {
+    return height == in.height ? in : resize_columns(in, height, filter);
+  };
+  // The order matters to rounding. Pillow takes it so since 13.0; before, rows came first always.
+  const auto rows_lost = image.height - height;
+  const bool columns_first = rows_lost > 0 && rows_lost > 2 * (image.width - width);
+  return columns_first ? along_rows(along_columns(image)) : along_columns(along_rows(image));
 }
 
 torch::Tensor resize(const torch::Tensor& images, std::int64_t height, std::int64_t width) {

@@ -1,0 +1,230 @@
+#include "rahf/core/options.h"
+
+#include <algorithm>
+#include <array>
+#include <sstream>
+
+#include "rahf/core/io/atomic_file.h"
+#include "support/catch.h"
+#include "support/scratch.h"
+
+using rahf::ConfigError;
+using rahf::option_fields;
+using rahf::UsageError;
+
+namespace {
+
+enum class Kind { kSmall, kLarge };
+
+struct Inner {
+  std::int64_t width = 8;
+  bool bias = true;
+
+  template <class Self, class Visit>
+  static void fields(Self& self, Visit&& visit) {
+    visit("width", self.width, "D, channels; > 0");
+    visit("bias", self.bias, "adds a bias");
+  }
+  bool operator==(const Inner&) const = default;
+};
+
+struct Outer {
+  std::string name = "x";
+  double rate = 1e-3;
+  std::uint64_t seed = 1;
+  bool fast = false;
+  Kind kind = Kind::kSmall;
+  std::vector<double> weights{0.5, 2};
+  std::vector<std::int64_t> sizes{};
+  std::vector<std::string> tags{"a", "b"};
+  Inner vit{};
+
+  template <class Self, class Visit>
+  static void fields(Self& self, Visit&& visit) {
+    visit("name", self.name, "any text");
+    visit("rate", self.rate, "learning rate; > 0");
+    visit("seed", self.seed, "of every draw");
+    visit("fast", self.fast, "skips checks");
+    visit("kind", self.kind, "size of the model");
+    visit("weights", self.weights, "of the losses");
+    visit("sizes", self.sizes, "of the layers");
+    visit("tags", self.tags, "of the run");
+    visit("vit", self.vit, "");
+  }
+  bool operator==(const Outer&) const = default;
+};
+
+void configure(Outer& options, const std::string& text) {
+  std::istringstream in(text);
+  rahf::read_config(in, "a.cfg", option_fields(options));
+}
+
+rahf::CommandLine::Parsed parse(Outer& options, const std::vector<std::string>& arguments,
+                                const std::string& positional = "") {
+  const rahf::CommandLine line{.usage = "rahf try",
+                               .summary = "Tries.",
+                               .options = option_fields(options),
+                               .positional = positional};
+  return line.parse(arguments);
+}
+
+}  // namespace
+
+template <>
+struct rahf::EnumNames<Kind> {
+  static constexpr std::array<std::pair<Kind, std::string_view>, 2> value{
+      {{Kind::kSmall, "small"}, {Kind::kLarge, "large"}}};
+};
+
+TEST_CASE("Options read back from what was written are the same", "[core][options]") {
+  Outer written;
+  written.name = GENERATE("", "a prompt, with commas = and signs", " outer blanks ", "# no comment",
+                          "a # b", "\"quoted\"", "back\\slash \\n", "two\nlines", "\"");
+  written.rate = GENERATE(0.1, 1e-300, -12345678.9, 1.0 / 3);
+  written.seed = 18446744073709551615U;
+  written.fast = true;
+  written.kind = Kind::kLarge;
+  written.weights = {1.0 / 3, -1e-9};
+  written.sizes = {-1, 9223372036854775807};
+  written.tags = {"x", "", "y #1"};
+  written.vit = {.width = 16, .bias = false};
+  const auto text = rahf::write_config(option_fields(written));
+  INFO(text);
+  Outer read;
+  configure(read, text);
+  CHECK(read == written);
+}
+
+TEST_CASE("A config file may hold comments, blank lines and few options", "[core][options]") {
+  Outer options;
+  configure(options,
+            "# a comment = here\n\n  rate=0.5  # half\r\nvit.width = 4\n"
+            "name = \"a # b\" # c\nsizes =\ntags = p, q");
+  Outer expected;
+  expected.rate = 0.5;
+  expected.vit.width = 4;
+  expected.name = "a # b";
+  expected.tags = {"p", "q"};
+  CHECK(options == expected);
+}
+
+TEST_CASE("A config file's mistakes come with file, line and a hint", "[core][options][errors]") {
+  const auto [text, message] = GENERATE(table<std::string, std::string>({
+      {"seed = 2\n\nvit.widht = 3",
+       "a.cfg:3: unknown option 'vit.widht' (did you mean 'vit.width'?)"},
+      {"completely = 3", "a.cfg:1: unknown option 'completely'"},
+      {"rate = 1\nseed = 1\nrate = 1", "a.cfg:3: option 'rate' is given twice (first in line 1)"},
+      {"rate", "a.cfg:1: expected 'name = value', got 'rate'"},
+      {"rate # = 1", "a.cfg:1: expected 'name = value'"},
+      {"rate = fast", "a.cfg:1: rate must be a number, got 'fast'"},
+      {"rate = 1 2", "must be a number, got '1 2'"},
+      {"rate = nan", "must be a finite number, got 'nan'"},
+      {"rate =", "must be a number, got ''"},
+      {"vit.width = 1.5", "vit.width must be a whole number, got '1.5'"},
+      {"vit.width = 9223372036854775808", "must be a whole number"},
+      {"seed = -1", "must be a whole number that is not negative, got '-1'"},
+      {"fast = maybe", "fast must be true or false, got 'maybe'"},
+      {"kind = huge", "kind must be one of small|large, got 'huge'"},
+      {"weights = 1,,2", "must be a number, got ''"},
+      {"weights = 1,", "must be a number, got ''"},
+      {"name = \"open", "name must end in a quote"},
+      {"name = \"a\" b", "name must end at the closing quote, got 'b'"},
+  }));
+  Outer options;
+  REQUIRE_THROWS_MATCHES(configure(options, text), ConfigError, Says(message));
+}
+
+TEST_CASE("A bad value leaves the option as it was", "[core][options]") {
+  Outer options;
+  CHECK_THROWS_AS(configure(options, "weights = 7,x"), ConfigError);
+  CHECK_THROWS_AS(configure(options, "seed = 7x"), ConfigError);
+  CHECK(options == Outer());
+}
+
+TEST_CASE("read_config names a file that is not there", "[core][options][errors]") {
+  Outer options;
+  REQUIRE_THROWS_MATCHES(rahf::read_config("/nowhere/a.cfg", option_fields(options)),
+                         rahf::FileError, Says("/nowhere/a.cfg: cannot be opened"));
+}
+
+TEST_CASE("CommandLine sets options in every form", "[core][options]") {
+  Outer options;
+  const auto parsed = parse(options, {"--rate", "-0.5", "--vit.width=4", "--fast", "--kind",
+                                      "large", "--vit.bias=false", "--name", "two words"});
+  Outer expected;
+  expected.rate = -0.5;
+  expected.vit = {.width = 4, .bias = false};
+  expected.fast = true;
+  expected.kind = Kind::kLarge;
+  expected.name = "two words";
+  CHECK(options == expected);
+  CHECK(parsed.was_given("rate"));
+  CHECK(parsed.was_given("vit.bias"));
+  CHECK_FALSE(parsed.was_given("seed"));
+  CHECK(parsed.arguments.empty());
+}
+
+TEST_CASE("CommandLine keeps positional arguments in order", "[core][options]") {
+  Outer options;
+  const auto parsed =
+      parse(options, {"b.png", "--fast", "a.png", "--rate", "2", "c.png"}, "PICTURE");
+  CHECK(parsed.arguments == std::vector<std::string>{"b.png", "a.png", "c.png"});
+  CHECK(options.fast);
+  CHECK(options.rate == 2);
+}
+
+TEST_CASE("CommandLine takes all behind -- as positional", "[core][options]") {
+  Outer options;
+  const auto parsed = parse(options, {"--fast", "--", "--fast", "--help"}, "PICTURE");
+  CHECK_FALSE(parsed.help);
+  CHECK(parsed.arguments == std::vector<std::string>{"--fast", "--help"});
+}
+
+TEST_CASE("CommandLine wins over the config file, which wins over defaults", "[core][options]") {
+  const ScratchFolder folder;
+  rahf::io::write_atomically(folder / "a.cfg", "rate = 5\nseed = 6\n");
+  Outer options;
+  const auto parsed =
+      parse(options, {"--rate", "7", "--config", (folder / "a.cfg").string(), "--fast"});
+  CHECK(options.rate == 7);
+  CHECK(options.seed == 6);
+  CHECK(options.vit.width == 8);
+  CHECK(parsed.was_given("seed"));
+}
+
+TEST_CASE("CommandLine names the argument that is wrong", "[core][options][errors]") {
+  const auto [arguments, message] = GENERATE(table<std::vector<std::string>, std::string>({
+      {{"--rat", "1"}, "unknown option '--rat' (did you mean 'rate'?)"},
+      {{"--vit.widht=1"}, "unknown option '--vit.widht' (did you mean 'vit.width'?)"},
+      {{"--rate", "1", "--rate", "2"}, "--rate is given twice"},
+      {{"--rate", "fast"}, "--rate must be a number, got 'fast'"},
+      {{"--rate"}, "--rate"},
+      {{"--fast=perhaps"}, "--fast must be true or false, got 'perhaps'"},
+      {{"picture.png"}, "unexpected argument 'picture.png'"},
+      {{"--fast", "false"}, "unexpected argument 'false'"},
+  }));
+  Outer options;
+  REQUIRE_THROWS_MATCHES(parse(options, arguments), UsageError, Says(message));
+}
+
+TEST_CASE("CommandLine looks at nothing else when help is asked for", "[core][options]") {
+  Outer options;
+  CHECK(parse(options, {"--rate", "x", "--unknown", "--help"}).help);
+  CHECK(options == Outer());
+}
+
+TEST_CASE("CommandLine's help lists each option with meaning and default", "[core][options]") {
+  Outer options;
+  const auto help = rahf::CommandLine{.usage = "rahf try",
+                                      .summary = "Tries.",
+                                      .options = option_fields(options),
+                                      .positional = ""}
+                        .help();
+  for (const auto* part :
+       {"usage: rahf try", "Tries.", "--rate VALUE", "learning rate; > 0 [0.001]",
+        "--kind small|large", "size of the model [small]", "--vit.width VALUE", "--config FILE",
+        "--help"}) {
+    INFO(part);
+    CHECK(help.find(part) != std::string::npos);
+  }
+}
