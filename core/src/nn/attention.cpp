@@ -1,13 +1,26 @@
 #include "rahf/core/nn/attention.h"
 
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/dropout.h>
+#include <ATen/ops/matmul.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/ops/softmax.h>
 
+#include <cmath>
 #include <limits>
+#include <optional>
 
 namespace rahf::nn {
 
 torch::Tensor attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
                         const torch::Tensor& bias, const AttentionOptions& options) {
+  if (bias.defined() && bias.requires_grad() && at::GradMode::is_enabled() && q.is_cpu()) {
+    const double scale = options.scale.value_or(1 / std::sqrt(static_cast<double>(q.size(-1))));
+    const auto scores = torch::matmul(scale == 1 ? q : q * scale, k.transpose(-2, -1));
+    auto shares = torch::softmax(scores.to(bias.scalar_type()) + bias, -1);  // [B, H, Q, K]
+    if (options.dropout > 0) shares = torch::dropout(shares, options.dropout, /*train=*/true);
+    return torch::matmul(shares.to(v.scalar_type()), v);
+  }
   const auto mask = bias.defined() ? std::optional(bias.to(q.scalar_type())) : std::nullopt;
   return at::scaled_dot_product_attention(q, k, v, mask, options.dropout, /*is_causal=*/false,
                                           options.scale);
