@@ -35,14 +35,35 @@ Box room(const Object& object, Relation relation, double split, bool two_groups)
   return box;
 }
 
+/// The least that a group takes of the picture in the relation's direction: a row, or a zigzag if a
+/// row of three is too long.
+double thickness(const Group& group) {
+  const double reach = kReach * radius_of(group.size);
+  const double distance = 2 * reach + kMargin;
+  const double step =
+      (1 - 2 * (reach + kMargin)) / static_cast<double>(std::max(group.count - 1, 1L));
+  const double zigzag =
+      step < distance && group.count > 1 ? std::sqrt(distance * distance - step * step) : 0;
+  return 2 * reach + 1.5 * kMargin + zigzag;
+}
+
+/// Where one group ends and the other begins, anywhere that leaves room for both.
+double draw_split(const Description& description, std::mt19937_64& engine) {
+  const auto way = direction(description.relation);
+  const bool first_ahead = way[0] + way[1] < 0;
+  const auto& ahead = first_ahead ? description.first : *description.second;
+  const auto& behind = first_ahead ? *description.second : description.first;
+  return between(engine, thickness(ahead), 1 - thickness(behind));
+}
+
 /// Draws places and pushes overlapping objects apart. True if all margins are kept in the end.
-bool try_places(std::vector<Object>& objects, Relation relation, bool two_groups,
+bool try_places(std::vector<Object>& objects, const Description& description, bool two_groups,
                 std::mt19937_64& engine) {
   constexpr int kPushes = 60;
-  const double split = between(engine, 0.22, 0.78);
+  const double split = two_groups ? draw_split(description, engine) : 0;
   std::vector<Box> boxes;
   for (auto& object : objects) {
-    const auto box = boxes.emplace_back(room(object, relation, split, two_groups));
+    const auto box = boxes.emplace_back(room(object, description.relation, split, two_groups));
     if (box.left > box.right || box.top > box.bottom) return false;
     object.x = between(engine, box.left, box.right);
     object.y = between(engine, box.top, box.bottom);
@@ -147,7 +168,7 @@ Description random_description(std::mt19937_64& engine, double two_group_share) 
 
 std::optional<Scene> lay_out(const Description& description, std::mt19937_64& engine,
                              const std::optional<Object>& extra) {
-  constexpr int kTries = 200;
+  constexpr int kTries = 500;
   Scene scene;
   for (std::int64_t g = 0; g < description.num_groups(); ++g) {
     const auto& group = description.group(g);
@@ -161,7 +182,7 @@ std::optional<Scene> lay_out(const Description& description, std::mt19937_64& en
     scene.objects.back().group = Object::kExtra;
   }
   for (int i = 0; i < kTries; ++i) {
-    if (try_places(scene.objects, description.relation, two_groups, engine)) return scene;
+    if (try_places(scene.objects, description, two_groups, engine)) return scene;
   }
   return {};
 }
