@@ -27,6 +27,9 @@ std::string read_string(const Json& record, const char* key) {
   if (!value.is_string() || value.get_ref<const std::string&>().empty()) {
     fail(std::string(key) + " must be a text that is not empty, got " + shown(value));
   }
+  if (value.get_ref<const std::string&>().find('\0') != std::string::npos) {
+    fail(std::string(key) + " must not hold a NUL character, got " + shown(value));
+  }
   return value.get<std::string>();
 }
 
