@@ -122,7 +122,7 @@ TEST_CASE("mark marks the pixels that are at least half covered", "[world][rende
     Mask mask(64 * 64);
     mark(mask, 64, object);
     const auto marked = std::count(mask.begin(), mask.end(), 255);
-    CHECK(static_cast<double>(marked) == Approx(unit_area(shape) * 100).epsilon(0.06));
+    CHECK(static_cast<double>(marked) == Approx(unit_area(shape) * 100).epsilon(0.08));
     CHECK(mask[36 * 64 + 26] == 255);
     CHECK(mask[0] == 0);
   }
