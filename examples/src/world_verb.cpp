@@ -37,9 +37,12 @@ int run_world(const std::vector<std::string>& arguments) {
           "about them (DIR/annotations.jsonl), and what is exactly true (DIR/truth.h5).",
       .options = verb_fields(options, common),
       .positional = ""};
-  if (parse_verb(command, arguments, common, parsed)) return 0;
-  require_option("out", options.out);
-  if (options.count <= 0) throw UsageError("--count must be > 0");
+  const auto validate = [&] {
+    require_option("out", options.out);
+    if (options.count <= 0) throw UsageError("--count must be > 0");
+    options.world.validate();
+  };
+  if (parse_verb(command, arguments, common, parsed, validate)) return 0;
   if (options.clean) options.world.flawed_share = options.world.mismatched_share = 0;
 
   const auto summary =
