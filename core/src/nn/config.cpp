@@ -88,6 +88,10 @@ T5Options t5_options(const std::filesystem::path& config_json) {
   config.read("relative_attention_max_distance", options.relative_attention_max_distance);
   config.read("layer_norm_epsilon", options.layer_norm_eps);
   config.read("tie_word_embeddings", options.tie_word_embeddings);
+  // Transformers 5 writes T5 v1.1's "not tied" as "tied, but not scaled".
+  bool scaled = true;
+  config.read("scale_decoder_outputs", scaled);
+  options.tie_word_embeddings = options.tie_word_embeddings && scaled;
   std::string feed_forward = "relu";
   config.read("feed_forward_proj", feed_forward);
   if (feed_forward != "relu" && feed_forward != "gated-gelu") {

@@ -208,9 +208,11 @@ struct T5BlockImpl : Cloneable<T5BlockImpl> {
     if (side == T5Side::kDecoder) {
       auto& cross = layer->at<AttentionLayer>(1);
       const bool known = cache && cache->cross.key.defined();
-      const auto memory =
-          known ? cache->cross
-                : cross.inner->keys_values(encoder_states, cache ? &cache->cross : nullptr);
+      // By way of a view a block's gradients are summed before they meet the other blocks', as they
+      // are under gradient checkpointing: the same sums bit for bit.
+      const auto memory = known ? cache->cross
+                                : cross.inner->keys_values(encoder_states.view_as(encoder_states),
+                                                           cache ? &cache->cross : nullptr);
       x = x + cross.dropped(cross.inner(cross.norm(x), memory, cross_bias));
     }
     auto& last = layer->at<FeedForwardLayer>(layer->size() - 1);

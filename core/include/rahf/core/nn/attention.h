@@ -14,6 +14,10 @@ struct AttentionOptions {
 
 /// softmax(scale q k^T + bias) v, the only attention of this library. The softmax is in f32 under
 /// every element type.
+///
+/// Computed by LibTorch's fused kernels, but step by step where the bias needs a gradient on the
+/// CPU: there the fused call is the slower one (B = 32, 4 heads, 90 tokens of width 32, forward and
+/// backward on one thread: 21 against 16 ms; without such a bias 13 against 19).
 /// @param q     [B, H, Q, d]
 /// @param k     [B, H, K, d]
 /// @param v     [B, H, K, d]
