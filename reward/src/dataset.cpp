@@ -1,34 +1,44 @@
 #include "rahf/reward/dataset.h"
 
 #include <algorithm>
-#include <cstring>
 #include <filesystem>
+#include <iomanip>
+#include <sstream>
 #include <system_error>
 
+#include "rahf/core/io/atomic_file.h"
 #include "rahf/core/io/image_file.h"
+#include "rahf/core/progress.h"
 
 namespace rahf::reward {
 namespace {
 
 constexpr const char* kFormat = "rahf-dataset";
 constexpr std::int64_t kFormatVersion = 1;
-/// Attribute of a file that counts its complete rows.
-constexpr const char* kRows = "rows";
-constexpr std::array<const char*, 10> kTables = {
-    "image",          "prompt",       "picture",          "size",        "scores",
-    "implausibility", "misalignment", "misaligned_words", "annotations", "split"};
 
-/// Reads every row of a partial file, as a file that a killed program left may be damaged.
-void read_all(const io::Hdf5File& file, std::int64_t rows) {
-  constexpr std::int64_t kBlock = 64;
-  for (std::int64_t begin = 0; begin < rows; begin += kBlock) {
-    const auto end = std::min(rows, begin + kBlock);
-    for (const char* name : {"image", "prompt", "annotations"}) file.read_strings(name, begin, end);
-    for (const char* name : {"picture", "misaligned_words"}) file.read_bytes(name, begin, end);
-    for (const char* name : {"size", "scores", "implausibility", "misalignment", "split"}) {
-      file.read(name, begin, end);
-    }
-  }
+// The tables of a file, by kind.
+constexpr std::array kStrings = {"image", "prompt", "annotations"};
+constexpr std::array kBytes = {"picture", "misaligned_words"};
+constexpr std::array kArrays = {"size", "scores", "implausibility", "misalignment", "split"};
+
+std::int64_t count_rows(const io::Hdf5File& file, const std::string& name) {
+  const auto count = file.rows("image");
+  const auto check = [&](const char* table) {
+    if (file.rows(table) == count) return;
+    throw FileError(name + ": table '" + table + "' must have " + std::to_string(count) +
+                    " rows, got " + std::to_string(file.rows(table)));
+  };
+  for (const auto* table : kStrings) check(table);
+  for (const auto* table : kBytes) check(table);
+  for (const auto* table : kArrays) check(table);
+  return count;
+}
+
+/// Adds all rows of one file to another.
+void copy_rows(const io::Hdf5File& from, io::Hdf5File& to, std::int64_t count) {
+  for (const auto* table : kStrings) to.append(table, from.read_strings(table, 0, count));
+  for (const auto* table : kBytes) to.append(table, from.read_bytes(table, 0, count));
+  for (const auto* table : kArrays) to.append(table, from.read(table, 0, count));
 }
 
 template <class Column>
@@ -42,60 +52,66 @@ auto column(std::span<const DatasetRow> rows, const Column& get) {
 }  // namespace
 
 DatasetWriter::DatasetWriter(std::filesystem::path file, std::int64_t map_size,
-                             const Attributes& attributes)
-    : file_(std::move(file)), partial_(file_.string() + ".partial"), map_size_(map_size) {
-  if (open_partial(attributes)) return;
-  hdf5_.reset();
-  create_partial(attributes);
+                             Attributes attributes)
+    : file_(std::move(file)),
+      partial_(file_.string() + ".partial"),
+      map_size_(map_size),
+      attributes_(std::move(attributes)) {
+  while (const auto count = count_part(part_file(size_))) {
+    parts_.push_back(part_file(size_));
+    size_ += count;
+  }
+  if (parts_.empty()) std::filesystem::remove_all(partial_);
 }
 
-bool DatasetWriter::open_partial(const Attributes& attributes) {
-  if (!std::filesystem::exists(partial_)) return false;
+std::filesystem::path DatasetWriter::part_file(std::int64_t begin) const {
+  std::ostringstream name;
+  name << std::setw(9) << std::setfill('0') << begin << ".h5";
+  return partial_ / name.str();
+}
+
+/// Rows of a part that fits; 0 if there is none or it is of no use.
+std::int64_t DatasetWriter::count_part(const std::filesystem::path& part) const {
+  if (!std::filesystem::exists(part)) return 0;
   try {
-    hdf5_ = std::make_unique<io::Hdf5File>(partial_, io::Hdf5File::Mode::kAppend);
-    for (const auto& [key, value] : attributes) {
-      if (hdf5_->string_attribute("/", key) != value) return false;
+    const io::Hdf5File file(part, io::Hdf5File::Mode::kRead);
+    for (const auto& [key, value] : attributes_) {
+      if (file.string_attribute("/", key) != value) return 0;
     }
-    if (hdf5_->int_attribute("/", "map_size") != map_size_) return false;
-    size_ = hdf5_->int_attribute("/", kRows);
-    for (const char* table : kTables) hdf5_->truncate(table, size_);
-    read_all(*hdf5_, size_);
-    return true;
+    if (file.int_attribute("/", "map_size") != map_size_) return 0;
+    return count_rows(file, part.string());
   } catch (const FileError&) {
-    size_ = 0;
-    return false;
+    return 0;
   }
 }
 
-void DatasetWriter::create_partial(const Attributes& attributes) {
-  if (partial_.has_parent_path()) std::filesystem::create_directories(partial_.parent_path());
-  hdf5_ = std::make_unique<io::Hdf5File>(partial_, io::Hdf5File::Mode::kCreate);
+io::Hdf5File DatasetWriter::create(const std::filesystem::path& path) const {
+  io::Hdf5File file(path, io::Hdf5File::Mode::kCreate);
   constexpr std::int64_t kNumbersPerChunk = 1024;
   // A map is read alone, at random: chunks hold one, or as many as fill a page.
   const auto maps_per_chunk = std::max<std::int64_t>(1, 4096 / (map_size_ * map_size_));
-  for (const char* name : {"image", "prompt", "annotations"}) hdf5_->create_strings(name);
-  for (const char* name : {"picture", "misaligned_words"}) hdf5_->create_bytes(name);
-  hdf5_->create_array("size", torch::kInt, {2}, kNumbersPerChunk);
-  hdf5_->create_array("scores", torch::kFloat, {kScoreNames.size()}, kNumbersPerChunk);
-  hdf5_->create_array("split", torch::kByte, {}, kNumbersPerChunk);
+  for (const auto* name : kStrings) file.create_strings(name);
+  for (const auto* name : kBytes) file.create_bytes(name);
+  file.create_array("size", torch::kInt, {2}, kNumbersPerChunk);
+  file.create_array("scores", torch::kFloat, {kScoreNames.size()}, kNumbersPerChunk);
+  file.create_array("split", torch::kByte, {}, kNumbersPerChunk);
   for (const auto name : kMapNames) {
-    hdf5_->create_array(std::string(name), torch::kByte, {map_size_, map_size_}, maps_per_chunk);
-    hdf5_->set_attribute(std::string(name), "unit",
-                         std::string("255 x share of annotators who marked the place"));
+    file.create_array(std::string(name), torch::kByte, {map_size_, map_size_}, maps_per_chunk);
+    file.set_attribute(std::string(name), "unit",
+                       std::string("255 x share of annotators who marked the place"));
   }
-  hdf5_->set_attribute("size", "unit", std::string("height and width, pixels"));
-  hdf5_->set_attribute("scores", "columns",
-                       std::string("plausibility, alignment, aesthetics, overall"));
-  hdf5_->set_attribute("scores", "unit", std::string("mean of (s - 1) / 4; higher is better"));
-  hdf5_->set_attribute("misaligned_words", "unit", std::string("1 where the majority marked it"));
-  hdf5_->set_attribute("split", "unit", std::string("0 train, 1 dev, 2 test"));
-  for (const auto& [key, value] : attributes) hdf5_->set_attribute("/", key, value);
-  hdf5_->set_attribute("/", "format", std::string(kFormat));
-  hdf5_->set_attribute("/", "format_version", kFormatVersion);
-  hdf5_->set_attribute("/", "writer", std::string("rahf " RAHF_VERSION));
-  hdf5_->set_attribute("/", "map_size", map_size_);
-  hdf5_->set_attribute("/", kRows, std::int64_t{0});
-  hdf5_->flush();
+  file.set_attribute("size", "unit", std::string("height and width, pixels"));
+  file.set_attribute("scores", "columns",
+                     std::string("plausibility, alignment, aesthetics, overall"));
+  file.set_attribute("scores", "unit", std::string("mean of (s - 1) / 4; higher is better"));
+  file.set_attribute("misaligned_words", "unit", std::string("1 where the majority marked it"));
+  file.set_attribute("split", "unit", std::string("0 train, 1 dev, 2 test"));
+  for (const auto& [key, value] : attributes_) file.set_attribute("/", key, value);
+  file.set_attribute("/", "format", std::string(kFormat));
+  file.set_attribute("/", "format_version", kFormatVersion);
+  file.set_attribute("/", "writer", std::string("rahf " RAHF_VERSION));
+  file.set_attribute("/", "map_size", map_size_);
+  return file;
 }
 
 void DatasetWriter::append(std::span<const DatasetRow> rows) {
@@ -115,32 +131,45 @@ void DatasetWriter::append(std::span<const DatasetRow> rows) {
     implausibility.push_back(row.implausibility);
     misalignment.push_back(row.misalignment);
   }
-  hdf5_->append("image", column(rows, [](const auto& row) { return row.image; }));
-  hdf5_->append("prompt", column(rows, [](const auto& row) { return row.prompt; }));
-  hdf5_->append("picture", column(rows, [](const auto& row) { return row.picture; }));
-  hdf5_->append("misaligned_words",
+  const auto part = part_file(size_);
+  io::replace_atomically(part, [&](const std::filesystem::path& path) {
+    auto file = create(path);
+    file.append("image", column(rows, [](const auto& row) { return row.image; }));
+    file.append("prompt", column(rows, [](const auto& row) { return row.prompt; }));
+    file.append("picture", column(rows, [](const auto& row) { return row.picture; }));
+    file.append("misaligned_words",
                 column(rows, [](const auto& row) { return row.misaligned_words; }));
-  hdf5_->append("annotations",
+    file.append("annotations",
                 column(rows, [](const auto& row) { return write_annotations(row.annotations); }));
-  hdf5_->append("size", sizes);
-  hdf5_->append("scores", scores);
-  hdf5_->append("split", splits);
-  hdf5_->append("implausibility", torch::stack(implausibility));
-  hdf5_->append("misalignment", torch::stack(misalignment));
-  // The rows reach the file before the number that says so.
-  hdf5_->flush();
+    file.append("size", sizes);
+    file.append("scores", scores);
+    file.append("split", splits);
+    file.append("implausibility", torch::stack(implausibility));
+    file.append("misalignment", torch::stack(misalignment));
+  });
+  parts_.push_back(part);
   size_ += count;
-  hdf5_->set_attribute("/", kRows, size_);
-  hdf5_->flush();
 }
 
 void DatasetWriter::finish() {
-  hdf5_.reset();
+  // Made in the folder that goes away, whatever happens.
+  const auto joined = partial_ / "whole.h5";
+  io::replace_atomically(joined, [&](const std::filesystem::path& path) {
+    auto whole = create(path);
+    Progress progress("pictures joined", size_);
+    for (const auto& part : parts_) {
+      const io::Hdf5File file(part, io::Hdf5File::Mode::kRead);
+      const auto count = count_rows(file, part.string());
+      copy_rows(file, whole, count);
+      progress.add(count);
+    }
+  });
   std::error_code error;
-  std::filesystem::rename(partial_, file_, error);
+  std::filesystem::rename(joined, file_, error);
   if (error) {
     throw FileError(file_.string() + ": cannot be given its name: " + error.message());
   }
+  std::filesystem::remove_all(partial_);
 }
 
 Dataset::Dataset(const std::vector<std::filesystem::path>& files) {
@@ -158,13 +187,7 @@ void Dataset::load(const std::filesystem::path& path) {
     throw FileError(where + "format_version must be " + std::to_string(kFormatVersion) + ", got " +
                     std::to_string(version));
   }
-  const auto count = file.int_attribute("/", kRows);
-  for (const char* table : kTables) {
-    if (file.rows(table) != count) {
-      throw FileError(where + "table '" + table + "' must have " + std::to_string(count) +
-                      " rows, got " + std::to_string(file.rows(table)));
-    }
-  }
+  const auto count = count_rows(file, path.string());
   const auto images = file.read_strings("image", 0, count);
   const auto prompts = file.read_strings("prompt", 0, count);
   const auto words = file.read_bytes("misaligned_words", 0, count);

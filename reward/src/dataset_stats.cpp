@@ -50,6 +50,20 @@ void count(Histogram& histogram, std::int64_t value) {
   ++histogram.counts[std::min(value, std::ssize(histogram.counts) - 1)];
 }
 
+/// Clicks are counted as none, 1 to 5, 6 to 10, ...; a bar has the name of its least number.
+constexpr std::int64_t kClicksPerBar = 5;
+constexpr std::int64_t kClickBars = 12;
+
+Histogram click_histogram(std::string title) {
+  Histogram histogram{
+      .title = std::move(title), .labels = {"0"}, .counts = std::vector<std::int64_t>(kClickBars)};
+  for (std::int64_t bar = 1; bar < kClickBars; ++bar) {
+    const bool last = bar == kClickBars - 1;
+    histogram.labels.push_back(std::to_string((bar - 1) * kClicksPerBar + 1) + (last ? "+" : ""));
+  }
+  return histogram;
+}
+
 class Collector {
  public:
   Collector() {
@@ -69,7 +83,7 @@ class Collector {
     }
     for (std::size_t m = 0; m < kMapNames.size(); ++m) {
       stats_.maps[m].clicks_histogram =
-          number_histogram(std::string(kMapNames[m]) + ": clicks per picture", 30);
+          click_histogram(std::string(kMapNames[m]) + ": clicks per picture");
     }
   }
 
@@ -155,7 +169,9 @@ class Collector {
       clicks += std::ssize(m == 0 ? one.implausible_points : one.misaligned_points);
     }
     map.clicks += static_cast<double>(clicks);
-    if (!annotations.empty()) count(map.clicks_histogram, clicks);
+    if (!annotations.empty()) {
+      count(map.clicks_histogram, (clicks + kClicksPerBar - 1) / kClicksPerBar);
+    }
     const bool empty = annotations.empty() ? !dataset.map(m, i).any().item<bool>() : clicks == 0;
     map.empty_share += empty;
     return empty;

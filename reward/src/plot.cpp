@@ -46,7 +46,12 @@ void draw_histogram(Canvas& canvas, const Histogram& histogram, std::int64_t lef
     canvas.line(x, line, x + width - 1, line, kFaint);
     canvas.text(x - 4 - Canvas::text_width(percent), line - 4, percent, kInk);
   }
-  auto label_end = left;  // A label that would run into the one before it is left out.
+  // Every label, or every second, third ...: as many as do not run into each other.
+  std::int64_t widest = 0;
+  for (const auto& label : histogram.labels) {
+    widest = std::max(widest, Canvas::text_width(label) + 4);
+  }
+  const auto stride = (widest * bars + width - 1) / width;
   for (std::int64_t i = 0; i < bars; ++i) {
     const auto from = x + i * width / bars, to = x + (i + 1) * width / bars;
     const auto tall =
@@ -54,10 +59,8 @@ void draw_histogram(Canvas& canvas, const Histogram& histogram, std::int64_t lef
     canvas.rectangle(from + 1, y + height - tall, std::max<std::int64_t>(to - from - 2, 1), tall,
                      kBar);
     const auto& label = histogram.labels[i];
-    const auto start = (from + to - Canvas::text_width(label)) / 2;
-    if (start < label_end) continue;
-    canvas.text(start, y + height + 4, label, kInk);
-    label_end = start + Canvas::text_width(label) + 4;
+    if (i % stride != 0) continue;
+    canvas.text((from + to - Canvas::text_width(label)) / 2, y + height + 4, label, kInk);
   }
 }
 

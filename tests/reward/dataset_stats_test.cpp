@@ -64,7 +64,8 @@ TEST_CASE("dataset_stats counts what was worked out by hand", "[reward][stats]")
   CHECK(stats.annotators_histogram.counts[3] == 1);
   CHECK(stats.maps[0].empty_share == Approx(2.0 / 3));
   CHECK(stats.maps[0].clicks == Approx(2.0 / 6));
-  CHECK(stats.maps[0].clicks_histogram.counts[2] == 1);
+  CHECK(stats.maps[0].clicks_histogram.counts[0] == 2);
+  CHECK(stats.maps[0].clicks_histogram.counts[1] == 1);
   CHECK(stats.maps[1].empty_share == Approx(1));
 
   const auto& score = stats.scores[0];  // Means 1/4, 1, 3/4.

@@ -77,9 +77,9 @@ struct ConsolidateReport {
 /// in the order in which the file first names them. Everything is checked before anything is
 /// written. Memory grows with the number of records, not with pictures and maps.
 ///
-/// Writes `out`.partial and renames it at the end. A call that finds the partial file of an
-/// interrupted call with the same annotations and options goes on where that one stopped; one from
-/// other input is replaced.
+/// Works in the folder `out`.partial, which goes away at the end. A call that finds the folder of
+/// an interrupted call with the same annotations and options goes on where that one stopped; one
+/// from other input is replaced.
 /// @throws FileError if the annotations cannot be read, hold no good record, or writing fails.
 ConsolidateReport consolidate(const ConsolidateOptions& options);
 

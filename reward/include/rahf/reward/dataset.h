@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -48,36 +47,39 @@ struct DatasetRow {
   Split split = Split::kTrain;
 };
 
-/// Writes a dataset so that a killed program can go on: rows go to FILE.partial, and finish() gives
-/// it its name.
+/// Writes a dataset so that a killed program can go on. Each append() leaves one complete file in
+/// the folder FILE.partial, and finish() joins them to FILE: a file of HDF5 that is open for
+/// writing when its program dies cannot be trusted.
 class DatasetWriter {
  public:
   using Attributes = std::map<std::string, std::string>;
 
-  /// Goes on with FILE.partial if its attributes and map size are these and its rows can be read;
-  /// begins anew otherwise.
+  /// Goes on with FILE.partial if it was written with these attributes and map size; begins anew
+  /// otherwise.
   /// @param map_size    S
   /// @param attributes  where the data comes from and every option that shapes it
-  DatasetWriter(std::filesystem::path file, std::int64_t map_size, const Attributes& attributes);
+  DatasetWriter(std::filesystem::path file, std::int64_t map_size, Attributes attributes);
 
   /// Rows that are safe; the next one to append.
   std::int64_t size() const { return size_; }
 
-  /// Adds rows; when it returns they survive the end of the process.
+  /// Adds rows; when it returns they survive the end of the process. Meant for some hundred rows.
   void append(std::span<const DatasetRow> rows);
 
   /// Completes the file under its own name.
   void finish();
 
  private:
-  bool open_partial(const Attributes& attributes);
-  void create_partial(const Attributes& attributes);
+  std::filesystem::path part_file(std::int64_t begin) const;
+  std::int64_t count_part(const std::filesystem::path& part) const;
+  io::Hdf5File create(const std::filesystem::path& path) const;
 
   std::filesystem::path file_;
   std::filesystem::path partial_;
   std::int64_t map_size_;
+  Attributes attributes_;
   std::int64_t size_ = 0;
-  std::unique_ptr<io::Hdf5File> hdf5_;
+  std::vector<std::filesystem::path> parts_;
 };
 
 /// One or more dataset files read as one, in the order given. Names, prompts, scores and word
