@@ -94,7 +94,8 @@ TEST_CASE("decode_image gives Pillow's pixels for every kind of PNG", "[core][im
 }
 
 TEST_CASE("decode_image gives Pillow's pixels for JPEG and WebP", "[core][image_file]") {
-  // Versions of the codecs differ in rounding, mostly where colours are interpolated.
+  // Equal with libjpeg-turbo and libwebp as of Debian 12; other versions of the codecs may round
+  // differently where they interpolate colours.
   for (const auto& name : names("jpeg/")) {
     INFO(name);
     CHECK(max_difference(decode_image(file(name), name), reference(name)) <= 2);
@@ -209,9 +210,7 @@ TEST_CASE("decode_image refuses every picture that is cut off", "[core][image_fi
                            "webp/lossy_alpha", "webp/orientation8"}) {
     for_each_prefix(text(file(name)), [&](const std::string& part, std::size_t size) {
       INFO(name << " cut off after " << size << " bytes");
-      // WebP: what stands behind the pixels may be missing.
-      if (!std::string(name).starts_with("webp/")) CHECK_FALSE(decodes(part));
-      if (std::string(name).starts_with("webp/")) decodes(part);
+      CHECK_FALSE(decodes(part));
     });
   }
 }

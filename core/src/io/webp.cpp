@@ -16,15 +16,19 @@ struct Free {
 };
 using Pixels = std::unique_ptr<std::uint8_t, Free>;
 
+constexpr std::size_t kChunkHeader = 8;  // Name and size of a chunk.
+
+std::size_t chunk_size(const std::uint8_t* header) {
+  return header[4] | header[5] << 8 | header[6] << 16 | std::size_t{header[7]} << 24;
+}
+
 // The content of the container's EXIF chunk, or nothing.
 std::span<const std::uint8_t> exif_chunk(std::span<const std::uint8_t> bytes) {
-  constexpr std::size_t kContainer = 12;  // "RIFF", size, "WEBP"
-  constexpr std::size_t kHeader = 8;      // Name and size of a chunk.
-  for (std::size_t at = kContainer; bytes.size() >= at && bytes.size() - at >= kHeader;) {
+  constexpr std::size_t kFirstChunk = 12;  // Behind the header of RIFF and "WEBP".
+  for (std::size_t at = kFirstChunk; bytes.size() >= at && bytes.size() - at >= kChunkHeader;) {
     const auto* header = bytes.data() + at;
-    const std::size_t size =
-        header[4] | header[5] << 8 | header[6] << 16 | std::size_t{header[7]} << 24;
-    at += kHeader;
+    const auto size = chunk_size(header);
+    at += kChunkHeader;
     if (size > bytes.size() - at) break;
     if (std::memcmp(header, "EXIF", 4) == 0) return bytes.subspan(at, size);
     at += size + size % 2;
@@ -40,6 +44,9 @@ Decoded decode_webp(const Encoded& file) {
     file.fail("broken WebP");
   }
   if (features.has_animation != 0) file.fail("must be a still picture, got an animated WebP");
+  if (chunk_size(file.bytes.data()) > file.bytes.size() - kChunkHeader) {
+    file.fail("broken WebP (the file is cut off)");
+  }
   check_size(file, features.height, features.width);
   int width = 0;
   int height = 0;
