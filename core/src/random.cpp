@@ -37,9 +37,7 @@ at::Generator Randomness::generator(std::string_view purpose, std::int64_t step,
   return generator;
 }
 
-double uniform(std::mt19937_64& engine) {
-  return static_cast<double>(engine() >> 11) * 0x1.0p-53;
-}
+double uniform(std::mt19937_64& engine) { return static_cast<double>(engine() >> 11) * 0x1.0p-53; }
 
 std::int64_t uniform_int(std::mt19937_64& engine, std::int64_t bound) {
   return static_cast<std::int64_t>(uniform(engine) * static_cast<double>(bound));

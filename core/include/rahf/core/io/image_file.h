@@ -10,9 +10,9 @@
 
 namespace rahf::io {
 
-/// Decodes a JPEG, PNG or WebP picture into 8-bit RGB: grey and palette are expanded, of 16 bits the
-/// upper 8 are taken, transparent pixels are laid over white, EXIF orientation is applied. All as
-/// Pillow does, but that Pillow clips 16-bit grey.
+/// Decodes a JPEG, PNG or WebP picture into 8-bit RGB: grey and palette are expanded, of 16 bits
+/// the upper 8 are taken, transparent pixels are laid over white, EXIF orientation is applied. All
+/// as Pillow does, but that Pillow clips 16-bit grey.
 /// @param name  what error messages call the picture
 /// @throws FileError for anything that is not such a picture, is broken or cut off, or has more
 ///         than 2^28 pixels.

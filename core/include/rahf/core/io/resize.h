@@ -11,9 +11,9 @@ namespace rahf::io {
 enum class ResizeFilter { kBilinear, kBicubic };
 
 /// Resizes as Pillow's Image.resize does for 8-bit pictures, bit for bit: separable, antialiased
-/// when shrinking, rounded to 8 bits after each pass. Reference preprocessing is Pillow's. (Equal to
-/// Pillow 13; older versions differ by a level or so where height shrinks by more than twice what
-/// width does, as they never resize columns first.)
+/// when shrinking, rounded to 8 bits after each pass. Reference preprocessing is Pillow's. (Equal
+/// to Pillow 13; older versions differ by a level or so where height shrinks by more than twice
+/// what width does, as they never resize columns first.)
 /// @throws ShapeError for sizes below 1.
 Image resize(const Image& image, std::int64_t height, std::int64_t width,
              ResizeFilter filter = ResizeFilter::kBilinear);
