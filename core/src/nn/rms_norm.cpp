@@ -6,7 +6,8 @@
 #include <cmath>
 
 // The loops below are as wide as the machine's vectors.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__SANITIZE_ADDRESS__)
 #define RAHF_WIDE __attribute__((target_clones("avx512f", "avx2,fma", "default"), optimize("O3")))
 #else
 #define RAHF_WIDE
@@ -20,7 +21,8 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 Tensor composed(const Tensor& x, const Tensor& weight, double eps) {
-  const auto wide = x.scalar_type() == torch::kDouble ? x : x.to(torch::kFloat);
+  const auto wide =
+      x.scalar_type() == torch::kDouble ? x : x.to(at::promote_types(x.scalar_type(), at::kFloat));
   const auto normed = wide * torch::rsqrt(wide.square().mean(-1, /*keepdim=*/true) + eps);
   return weight * normed.to(weight.scalar_type());
 }
@@ -102,8 +104,8 @@ struct FusedRmsNorm : torch::autograd::Function<FusedRmsNorm> {
       for (auto block = begin; block < end; ++block) {
         const auto first = block * kBlock;
         backward_rows(from + first * width, factor, kept + first, above + first * width,
-                      below + first * width, sums + block * width,
-                      std::min(kBlock, rows - first), width);
+                      below + first * width, sums + block * width, std::min(kBlock, rows - first),
+                      width);
       }
     });
     return {dx, dw.sum(0), Tensor()};

@@ -21,8 +21,8 @@ struct AttentionOptions {
 /// @param q     [B, H, Q, d]
 /// @param k     [B, H, K, d]
 /// @param v     [B, H, K, d]
-/// @param bias  broadcastable to [B, H, Q, K], added to the scores (a mask is 0 and the lowest
-///              finite number), or undefined. May need a gradient, as T5's position bias does.
+/// @param bias  [B, H, Q, K], each but K may be 1 instead; added to the scores (see mask_bias()),
+/// or undefined. May need a gradient, as T5's position bias does.
 /// @return      [B, H, Q, d], in the element type of q
 torch::Tensor attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
                         const torch::Tensor& bias = {}, const AttentionOptions& options = {});
@@ -33,7 +33,7 @@ torch::Tensor split_heads(const torch::Tensor& x, std::int64_t heads);
 torch::Tensor merge_heads(const torch::Tensor& x);
 
 /// What attention() adds so that positions are passed over: 0 where `keep`, else the lowest finite
-/// f32.
+/// bf16, so that a query which may look nowhere gets the mean of all values and never NaN.
 /// @param keep  Bool  @return the same shape, f32
 torch::Tensor mask_bias(const torch::Tensor& keep);
 

@@ -13,7 +13,7 @@ namespace rahf::nn {
 /// f32 on a CPU is one pass forward and one backward; elsewhere LibTorch's operators are composed.
 /// @param x       [..., C]
 /// @param weight  [C]
-/// @return        the shape of x, in the weight's element type if that is half
+/// @return        the shape of x, in the weight's element type
 torch::Tensor rms_norm(const torch::Tensor& x, const torch::Tensor& weight, double eps);
 
 /// rms_norm() with a learned weight that starts at one.
