@@ -33,7 +33,8 @@ struct EvaluateVerbOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit("model", self.model, "folders of rewards, separated by commas");
+    visit("model", self.model,
+          "folders of rewards, separated by commas; none: baselines and ceilings alone");
     visit("data", self.data, "dataset files, separated by commas");
     visit("split", self.split,
           "part of the data: train, dev, test, all, or auto: test if there is one, else all");
@@ -155,7 +156,6 @@ int run_evaluate(const std::vector<std::string>& arguments) {
       .positional = ""};
   CommandLine::Parsed parsed;
   if (parse_verb(command, arguments, common, parsed, [&] { options.validate(); })) return 0;
-  if (options.model.empty()) require_option("model", "");
   if (options.data.empty()) require_option("data", "");
 
   const reward::Dataset dataset({options.data.begin(), options.data.end()});
@@ -190,12 +190,7 @@ int run_evaluate(const std::vector<std::string>& arguments) {
     const auto figures = [&](const Judge& judge) {
       return judge_json(judge, strata, options.bootstrap);
     };
-    json object;
-    if (models.size() == 1) {
-      object = figures(models.front());
-    } else {
-      object["models"] = json::array();
-    }
+    auto object = models.size() == 1 ? figures(models.front()) : json::object();
     for (std::size_t i = 0; models.size() > 1 && i < models.size(); ++i) {
       auto one = figures(models[i]);
       one["model"] = options.model[i];

@@ -51,13 +51,16 @@ Statistic corpus_statistic(std::span<const WordCounts> prompts, WordMeasure meas
   std::vector<Fraction> all;
   all.reserve(prompts.size());
   for (const auto& words : prompts) all.push_back(fraction(words, measure));
-  return [all = std::move(all)](std::span<const std::int32_t> counts) {
+  // Calling nothing has a precision; having nothing to find leaves the others without a meaning.
+  const double if_empty =
+      measure == WordMeasure::kPrecision ? 0 : std::numeric_limits<double>::quiet_NaN();
+  return [all = std::move(all), if_empty](std::span<const std::int32_t> counts) {
     Fraction sum;
     for (std::size_t i = 0; i < all.size(); ++i) {
       sum.over += counts[i] * all[i].over;
       sum.under += counts[i] * all[i].under;
     }
-    return share(sum, std::numeric_limits<double>::quiet_NaN());
+    return share(sum, if_empty);
   };
 }
 

@@ -24,7 +24,12 @@ TEST_CASE("Corpus and per-prompt figures differ as they should", "[reward][keywo
   CHECK(once(per_prompt_statistic(prompts, WordMeasure::kPrecision), 3) == Approx(1.25 / 3));
   CHECK(once(per_prompt_statistic(prompts, WordMeasure::kRecall), 3) == Approx(1.5 / 3));
   CHECK(once(per_prompt_statistic(prompts, WordMeasure::kF1), 3) == Approx((1 + 1.0 / 3) / 3));
-  CHECK(std::isnan(once(corpus_statistic({}, WordMeasure::kF1), 0)));
+
+  const std::vector<WordCounts> silent = {{0, 0, 2}}, nothing = {{0, 0, 0}};
+  CHECK(once(corpus_statistic(silent, WordMeasure::kPrecision), 1) == 0);
+  CHECK(once(corpus_statistic(silent, WordMeasure::kF1), 1) == 0);
+  CHECK(std::isnan(once(corpus_statistic(nothing, WordMeasure::kRecall), 1)));
+  CHECK(std::isnan(once(corpus_statistic(nothing, WordMeasure::kF1), 1)));
 
   const std::vector<std::int32_t> without_the_second = {2, 0, 1};
   CHECK(corpus_statistic(prompts, WordMeasure::kF1)(without_the_second) == 1);
