@@ -206,6 +206,7 @@ int run_predict(const std::vector<std::string>& arguments) {
         folder.add(predictions);
         progress.set(static_cast<std::int64_t>(predictions.back().index) + 1);
       });
+  progress.set(std::ssize(requests));
   progress.finish();
   folder.finish(skipped);
 

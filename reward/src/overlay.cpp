@@ -138,7 +138,7 @@ Image blend_maps(const Image& picture, const torch::Tensor& implausibility,
 
 Image paler(const Image& picture) {
   const auto rgb = to_tensor(picture);
-  return to_image(torch::lerp(rgb, rgb.mean(0, /*keepdim=*/true), 0.6));
+  return to_image(torch::lerp(rgb, rgb.mean(0, /*keepdim=*/true), 0.75));
 }
 
 Image grey_map(const torch::Tensor& map) { return to_image(map.unsqueeze(0)); }

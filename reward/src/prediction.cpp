@@ -104,6 +104,8 @@ std::vector<SkippedPicture> predict_pictures(
     for (std::size_t i = 0; i < count; ++i) {
       const auto& request = requests[begin + i];
       if (!problems[i].empty()) {
+        const auto prefix = request.picture.string() + ": ";
+        if (problems[i].starts_with(prefix)) problems[i].erase(0, prefix.size());
         skipped.push_back({request.picture, problems[i]});
         continue;
       }

@@ -38,7 +38,7 @@ struct Prediction {
 /// A picture that could not be read, and why.
 struct SkippedPicture {
   std::filesystem::path picture;
-  std::string reason;
+  std::string reason;  ///< Without the picture's name.
 };
 
 struct PredictOptions {
