@@ -340,6 +340,7 @@ ConsolidateReport consolidate(const ConsolidateOptions& options) {
     writer.append(rows);
     progress.add(count);
   }
+  progress.finish();
   writer.finish();
   report.written = true;
   return report;
