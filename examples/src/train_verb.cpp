@@ -41,7 +41,8 @@ int run_train(const std::vector<std::string>& arguments) {
       .options = verb_fields(options, common),
       .positional = {}};
   CommandLine::Parsed parsed;
-  if (parse_verb(command, arguments, common, parsed)) return 0;
+  const auto validate = [&] { options.train.validate(); };
+  if (parse_verb(command, arguments, common, parsed, validate)) return 0;
   if (options.data.empty()) throw UsageError("--data is required");
   require_option("out", options.out);
   if (!options.train.init.empty()) {
@@ -57,7 +58,7 @@ int run_train(const std::vector<std::string>& arguments) {
   reward::train_rahf(options.train, dataset,
                      {.run = options.out,
                       .resume = options.resume,
-                      .device = torch::Device(options.device),
+                      .device = device_option(options.device),
                       .note = {{"command", line}, {"seed", std::to_string(options.train.seed)}}});
   const auto model = options.out + "/model";
   if (common.json) {

@@ -4,13 +4,13 @@ namespace rahf::program {
 
 const std::vector<Verb>& verbs() {
   static const std::vector<Verb> all = {
-      {"evaluate", "measures rewards against annotators, beside the ceiling", run_evaluate},
-      {"dataset", "annotations to datasets, and their statistics", run_dataset},
-      {"inspect", "what the closed world's inspector sees in pictures", run_inspect},
-      {"overview", "one sheet: what a reward says beside what people said", run_overview},
-      {"predict", "judges pictures: scores, heatmaps, overlays, missed words", run_predict},
-      {"train", "trains a reward on annotated pictures", run_train},
       {"world", "writes closed-world pictures, annotations and truth", run_world},
+      {"dataset", "annotations to datasets, and their statistics", run_dataset},
+      {"train", "trains a reward on annotated pictures", run_train},
+      {"evaluate", "measures rewards against annotators, beside the ceiling", run_evaluate},
+      {"predict", "judges pictures: scores, heatmaps, overlays, missed words", run_predict},
+      {"overview", "one sheet: what a reward says beside what people said", run_overview},
+      {"inspect", "what the closed world's inspector sees in pictures", run_inspect},
       {"parity", "compares a module with another implementation's outputs", run_parity},
   };
   return all;
