@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <numeric>
+#include <map>
 
 namespace rahf::world {
 namespace {
@@ -15,18 +15,19 @@ constexpr std::int8_t kNone = -1;
 constexpr double kForeground = 48;
 /// An object is drawn from this form on.
 constexpr double kFormDrawn = 0.25;
-/// The same for what lies against an object already drawn in the same colour: likely a part of it.
-constexpr double kFormBeside = 0.6;
+/// The same for what touches an object already drawn: likely a part of that one.
+constexpr double kFormBeside = 0.75;
 /// Objects of a scene do not overlap; what overlaps one already drawn by more than this part of
 /// itself is a fault of that one.
-constexpr double kMostOverlap = 0.25;
-/// Below this form other places are tried as well as the middle.
-constexpr double kFormDoubtful = 0.9;
-/// Smallest pieces looked at, in parts of a 64 x 64 picture's pixels.
+constexpr double kMostOverlap = 0.1;
+/// A piece is taken for an undamaged object if its form is at least this, and no larger part of
+/// it than kMostSurplus lies outside.
+constexpr double kFormUndamaged = 0.9;
+constexpr double kMostSurplus = 0.12;
+/// Smallest pieces looked at, in parts of a picture.
 constexpr double kSmallestPiece = 10.0 / 4096;
-/// Smallest pieces that count as an object though no shape fits them.
-constexpr double kSmallestBlob = 45.0 / 4096;
-constexpr int kMostPieces = 24;
+constexpr std::size_t kMostPieces = 12;
+constexpr int kMostRounds = 4;
 
 Colours to_colours(const std::uint8_t* pixel) {
   return {double(pixel[0]), double(pixel[1]), double(pixel[2])};
@@ -86,35 +87,39 @@ class Search {
         background_(estimate_background(image)),
         labels_(side_ * side_, kNone),
         open_(side_ * side_),
-        owner_(side_ * side_, kNone),
-        seen_(side_ * side_) {
+        owner_(side_ * side_, kNone) {
     for (std::int64_t i = 0; i < side_ * side_; ++i) labels_[i] = label(i);
     std::transform(labels_.begin(), labels_.end(), open_.begin(),
                    [](std::int8_t value) { return value != kNone; });
   }
 
   Explanation run() && {
-    for (int i = 0; i < kMostPieces; ++i) {
-      const auto piece = largest_piece();
-      if (static_cast<double>(piece.size()) < kSmallestPiece * area_) break;
-      explain_piece(piece);
+    for (int round = 0; round < kMostRounds; ++round) {
+      if (!explain_pieces(round)) break;
     }
+    merge_blobs();
     Explanation found;
     for (int c = 0; c < 3; ++c) found.background[c] = std::uint8_t(std::lround(background_[c]));
+    found.ideal = Canvas(side_);
+    for (const auto& seen : objects_) {
+      if (seen.drawn) draw(found.ideal, seen.object);
+    }
     found.objects = std::move(objects_);
     std::stable_sort(found.objects.begin(), found.objects.end(), [](const auto& a, const auto& b) {
       return a.pixels.size() > b.pixels.size();
     });
-    found.ideal = Canvas(side_);
-    // What was found first lies on top.
-    for (auto object = drawn_.rbegin(); object != drawn_.rend(); ++object) {
-      draw(found.ideal, *object);
-    }
     return found;
   }
 
  private:
   using Piece = std::vector<std::int32_t>;
+
+  /// A piece and the ideal object that explains it best.
+  struct Candidate {
+    Piece piece;
+    SeenObject seen;
+    double gain;
+  };
 
   /// The palette's colour that, mixed with the background, comes nearest to a pixel.
   std::int8_t label(std::int64_t i) const {
@@ -134,38 +139,51 @@ class Search {
     return best;
   }
 
-  /// The largest connected piece of one colour among the open pixels.
-  Piece largest_piece() {
-    Piece best, stack;
-    std::fill(seen_.begin(), seen_.end(), 0);
+  /// The connected pieces of one colour among the open pixels, largest first.
+  std::vector<Piece> open_pieces() const {
+    std::vector<Piece> pieces;
+    std::vector<std::uint8_t> visited(labels_.size());
+    Piece stack;
     for (std::int32_t seed = 0; seed < static_cast<std::int32_t>(open_.size()); ++seed) {
-      if (!open_[seed] || seen_[seed]) continue;
+      if (!open_[seed] || visited[seed]) continue;
       Piece piece;
       stack.push_back(seed);
-      seen_[seed] = 1;
+      visited[seed] = 1;
       while (!stack.empty()) {
         const auto i = stack.back();
         stack.pop_back();
         piece.push_back(i);
-        const auto y = i / side_, x = i % side_;
-        for (auto v = std::max<std::int64_t>(0, y - 1); v <= std::min(side_ - 1, y + 1); ++v) {
-          for (auto u = std::max<std::int64_t>(0, x - 1); u <= std::min(side_ - 1, x + 1); ++u) {
-            const auto j = static_cast<std::int32_t>(v * side_ + u);
-            if (!open_[j] || seen_[j] || labels_[j] != labels_[i]) continue;
-            seen_[j] = 1;
-            stack.push_back(j);
-          }
-        }
+        for_each_near(i, 1, [&](std::int32_t j) {
+          if (!open_[j] || visited[j] || labels_[j] != labels_[i]) return;
+          visited[j] = 1;
+          stack.push_back(j);
+        });
       }
-      if (piece.size() > best.size()) best = std::move(piece);
+      if (static_cast<double>(piece.size()) >= kSmallestPiece * area_) {
+        pieces.push_back(std::move(piece));
+      }
     }
-    return best;
+    std::stable_sort(pieces.begin(), pieces.end(),
+                     [](const auto& a, const auto& b) { return a.size() > b.size(); });
+    if (pieces.size() > kMostPieces) pieces.resize(kMostPieces);
+    return pieces;
+  }
+
+  template <class Visit>
+  void for_each_near(std::int32_t i, std::int64_t reach, Visit&& visit) const {
+    const auto y = i / side_, x = i % side_;
+    for (auto v = std::max<std::int64_t>(0, y - reach); v <= std::min(side_ - 1, y + reach); ++v) {
+      for (auto u = std::max<std::int64_t>(0, x - reach); u <= std::min(side_ - 1, x + reach);
+           ++u) {
+        visit(static_cast<std::int32_t>(v * side_ + u));
+      }
+    }
   }
 
   /// How much of the colour each pixel seems to hold; pixels of other colours and of objects
   /// already found say little.
   ColourShares shares_of(std::int8_t colour) const {
-    constexpr float kOtherColour = 0.35F, kTaken = 0.5F;
+    constexpr float kOtherColour = 0.35F, kTaken = 0.3F;
     ColourShares shares(side_);
     const auto way = minus(to_colours(rgb(static_cast<Colour>(colour))), background_);
     for (std::int64_t i = 0; i < side_ * side_; ++i) {
@@ -225,35 +243,91 @@ class Search {
     return {static_cast<double>(i % side_) + 0.5, static_cast<double>(i / side_) + 0.5};
   }
 
-  void explain_piece(const Piece& piece) {
-    const auto colour = labels_[piece.front()];
-    const auto shares = shares_of(colour);
-    auto fits = fitter_.fit(shares, middle_of(piece));
-    if (fits[0].form < kFormDoubtful) {
-      const auto [top_left, bottom_right] = box_of(piece);
-      fits = fitter_.search(shares, top_left, bottom_right, deepest_of(piece));
+  /// Explains the open pieces: first those that are undamaged objects, then those with most to
+  /// gain. What is left of them stays open for the next round.
+  /// @return true if something was drawn
+  bool explain_pieces(int round) {
+    bool drawn = false;
+    std::vector<Candidate> damaged;
+    for (auto& piece : open_pieces()) {
+      const auto fits = fitter_.fit(shares_of(labels_[piece.front()]), middle_of(piece));
+      auto seen = judge(fits, labels_[piece.front()]);
+      const bool undamaged =
+          seen.form >= kFormUndamaged && surplus(piece, seen.object) <= kMostSurplus;
+      Candidate candidate{std::move(piece), std::move(seen), 0};
+      if (undamaged) {
+        drawn |= settle(candidate, round);
+      } else {
+        damaged.push_back(std::move(candidate));
+      }
     }
-    SeenObject seen = judge(fits);
-    seen.object.colour = static_cast<Colour>(colour);
+    for (auto& [piece, seen, gain] : damaged) {
+      const auto colour = labels_[piece.front()];
+      const auto [top_left, bottom_right] = box_of(piece);
+      const auto fits =
+          fitter_.search(shares_of(colour), top_left, bottom_right, deepest_of(piece));
+      seen = judge(fits, colour);
+      gain = fits[0].gain;
+    }
+    std::stable_sort(damaged.begin(), damaged.end(),
+                     [](const auto& a, const auto& b) { return a.gain > b.gain; });
+    for (auto& candidate : damaged) drawn |= settle(candidate, round);
+    return drawn;
+  }
+
+  /// Draws the object, or notes a blob, or leaves the piece unexplained. True if drawn.
+  bool settle(Candidate& candidate, int round) {
+    auto& [piece, seen, gain] = candidate;
+    const auto still_open =
+        std::count_if(piece.begin(), piece.end(), [&](std::int32_t i) { return open_[i] != 0; });
+    if (2 * still_open < std::ssize(piece)) return false;  // explained by another since
+
+    const auto colour = static_cast<std::int8_t>(seen.object.colour);
     const auto footprint = pixels_within(seen.object, 0.5);
-    const bool overlaps = share_taken(footprint) > kMostOverlap;
-    if (!overlaps && fits[0].form >= (lies_beside(piece) ? kFormBeside : kFormDrawn)) {
+    const bool beside = lies_beside(piece, round), overlaps = share_taken(footprint) > kMostOverlap;
+    if (!overlaps && seen.form >= (beside ? kFormBeside : kFormDrawn)) {
       for (const auto i : pixels_within(seen.object, 1.5)) {
         if (labels_[i] == colour) open_[i] = false;
       }
       for (const auto i : footprint) owner_[i] = colour;
       seen.drawn = true;
       seen.pixels = footprint;
-      drawn_.push_back(seen.object);
       objects_.push_back(std::move(seen));
-      return;
+      return true;
     }
     for (const auto i : piece) open_[i] = false;
-    const bool own_blob = !overlaps && !lies_beside(piece) &&
-                          static_cast<double>(piece.size()) >= kSmallestBlob * area_;
-    if (!own_blob) return;
-    seen.pixels = piece;
+    if (beside || overlaps) return false;
+    seen.pixels = std::move(piece);
     objects_.push_back(std::move(seen));
+    return false;
+  }
+
+  /// Blobs of one colour that are nearer to each other than a small object is wide become one.
+  void merge_blobs() {
+    const double near = 2 * radius_of(Size::kSmall) * static_cast<double>(side_);
+    for (std::size_t i = 0; i < objects_.size(); ++i) {
+      for (std::size_t j = i + 1; j < objects_.size();) {
+        auto &a = objects_[i], &b = objects_[j];
+        const auto middle_a = middle_of(a.pixels), middle_b = middle_of(b.pixels);
+        const bool one = !a.drawn && !b.drawn && a.object.colour == b.object.colour &&
+                         std::hypot(middle_a.x - middle_b.x, middle_a.y - middle_b.y) < near;
+        if (!one) {
+          ++j;
+          continue;
+        }
+        a.pixels.insert(a.pixels.end(), b.pixels.begin(), b.pixels.end());
+        objects_.erase(objects_.begin() + static_cast<std::ptrdiff_t>(j));
+      }
+    }
+  }
+
+  /// Part of a piece that lies clearly outside an object.
+  double surplus(const Piece& piece, const Object& object) const {
+    std::vector<std::uint8_t> inside(labels_.size());
+    for (const auto i : pixels_within(object, 1)) inside[i] = 1;
+    const auto outside =
+        std::count_if(piece.begin(), piece.end(), [&](std::int32_t i) { return !inside[i]; });
+    return static_cast<double>(outside) / static_cast<double>(piece.size());
   }
 
   /// Part of the pixels that drawn objects cover.
@@ -263,17 +337,16 @@ class Search {
     return pixels.empty() ? 1 : static_cast<double>(taken) / static_cast<double>(pixels.size());
   }
 
-  /// A pixel of the piece lies within two pixels of a drawn object of its colour.
-  bool lies_beside(const Piece& piece) const {
-    return std::any_of(piece.begin(), piece.end(), [&](std::int32_t i) {
-      const auto y = i / side_, x = i % side_;
-      for (auto v = std::max<std::int64_t>(0, y - 2); v <= std::min(side_ - 1, y + 2); ++v) {
-        for (auto u = std::max<std::int64_t>(0, x - 2); u <= std::min(side_ - 1, x + 2); ++u) {
-          if (owner_[v * side_ + u] == labels_[i]) return true;
-        }
-      }
-      return false;
-    });
+  /// A piece touches a drawn object or, being left over from an earlier round, lies near one of
+  /// its colour.
+  bool lies_beside(const Piece& piece, int round) const {
+    const std::int64_t near = round > 0 ? 3 * side_ / 64 : 0;
+    bool beside = false;
+    for (const auto i : piece) {
+      for_each_near(i, 1, [&](std::int32_t j) { beside |= owner_[j] != kNone; });
+      for_each_near(i, near, [&](std::int32_t j) { beside |= owner_[j] == labels_[i]; });
+    }
+    return beside;
   }
 
   /// Pixels whose middles lie inside an object or at most `beyond` pixels outside.
@@ -290,14 +363,16 @@ class Search {
     return pixels;
   }
 
-  SeenObject judge(const Fits& fits) const {
+  SeenObject judge(const Fits& fits, std::int8_t colour) const {
     SeenObject seen;
     const auto& best = fits[0];
     const double side = static_cast<double>(side_);
-    seen.object = {best.shape, {}, best.size, best.x / side, best.y / side, Object::kExtra};
+    seen.object = {best.shape,    static_cast<Colour>(colour),
+                   best.size,     best.x / side,
+                   best.y / side, Object::kExtra};
     seen.form = std::clamp(best.form, 0.0, 1.0);
     // The worse the best fit, the less certain that the next ones are wrong.
-    const double doubt = 0.02 + 0.15 * (1 - seen.form);
+    const double doubt = 0.02 + 0.03 * (1 - seen.form);
     const double own = best.gain / std::max(best.form, 0.1);
     double sum = 0;
     for (const auto& fit : fits) {
@@ -319,9 +394,7 @@ class Search {
   std::vector<std::int8_t> labels_;  ///< A Colour per pixel, or kNone.
   std::vector<std::uint8_t> open_;   ///< Labelled and not yet explained.
   std::vector<std::int8_t> owner_;   ///< The colour of the drawn object there, or kNone.
-  std::vector<std::uint8_t> seen_;   ///< Scratch of largest_piece().
   std::vector<SeenObject> objects_;
-  std::vector<Object> drawn_;
 };
 
 }  // namespace

@@ -6,7 +6,7 @@
 namespace rahf::world {
 namespace {
 
-constexpr double kSteepness = 3;
+constexpr double kSteepness = 2;
 /// Of the neighbourhood over which differences are averaged, in pixels of a 64 x 64 picture.
 constexpr double kSigma = 0.8;
 /// How far from an object's edge differences count as the object's, in parts of its radius.
@@ -112,8 +112,9 @@ Residual unexplained(const Image& image, const Explanation& explanation,
     (nearest < 0 ? elsewhere : around[nearest]) += double(residual.map[i]);
   }
   for (std::size_t k = 0; k < objects.size(); ++k) {
+    const double radius = objects[k].object.radius() * static_cast<double>(side);
     const auto own = static_cast<double>(objects[k].pixels.size());
-    badness += around[k] / own;
+    badness += around[k] / (std::sqrt(own) * radius);
     area += own;
   }
   badness += elsewhere / area;

@@ -8,8 +8,8 @@
 namespace rahf::world {
 namespace {
 
-constexpr float kHole = 0.5F;
-constexpr float kOutline = 4;
+/// Per pixel of an outline that is seen.
+constexpr float kOutlineWeight = 12;
 /// Outlines are looked for within so many pixels of a 64 x 64 picture.
 constexpr double kBand = 1.5;
 
@@ -129,9 +129,8 @@ void ShapeFitter::score(const ColourShares& shares, Criterion criterion, Fit& fi
     for_each_pixel(
         fit, [&](std::int64_t y, std::int64_t x, float covered, float band, float nx, float ny) {
           const auto i = y * side_ + x;
-          const float share = shares.values[i], left = share - covered;
-          gain += share * share - left * left * (left < 0 ? kHole : 1);
-          gain -= kOutline * band * (shares.right[i] * nx + shares.down[i] * ny);
+          gain += covered * (2 * shares.values[i] - covered) -
+                  kOutlineWeight * band * (shares.right[i] * nx + shares.down[i] * ny);
         });
     fit.form = gain / (own_area_[kind] + own_outline_[kind]);
   }

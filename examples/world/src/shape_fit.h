@@ -23,8 +23,8 @@ struct ColourShares {
 enum class Criterion : std::uint8_t {
   /// Squared differences that drawing the object takes away. Exact for undamaged objects.
   kLeastSquares,
-  /// The same with half the weight on pixels that the object lacks, plus its outline's length as
-  /// far as it is seen. Tells what a damaged object was before.
+  /// The same plus the weighted length of its outline as far as that is seen. Tells what a damaged
+  /// object was before.
   kOutline,
 };
 
