@@ -25,7 +25,8 @@ double ScheduleOptions::at(std::int64_t update, std::int64_t updates) const {
     case Decay::kConstant:
       return learning_rate;
     case Decay::kInverseSquareRoot:
-      return learning_rate * std::sqrt(static_cast<double>(std::max<std::int64_t>(warmup, 1)) / count);
+      return learning_rate *
+             std::sqrt(static_cast<double>(std::max<std::int64_t>(warmup, 1)) / count);
     case Decay::kCosine:
       break;
   }

@@ -21,6 +21,11 @@ torch::nn::Conv2d conv(std::int64_t in, std::int64_t out, std::int64_t kernel,
   return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, kernel).padding(padding));
 }
 
+// Norms and logits are f32 under half precision, too.
+torch::Tensor at_least_float(const torch::Tensor& x) {
+  return x.to(at::promote_types(x.scalar_type(), torch::kFloat));
+}
+
 torch::Tensor norm_at(const torch::nn::ModuleList& norms, std::size_t i, const torch::Tensor& x) {
   return norms->ptr(i)->as<ChannelNormImpl>()->forward(x);
 }
@@ -57,7 +62,7 @@ void ChannelNormImpl::reset() {
 }
 
 torch::Tensor ChannelNormImpl::forward(const torch::Tensor& x) {
-  const auto last = x.permute({0, 2, 3, 1}).to(torch::kFloat);  // [B, h, w, C]
+  const auto last = at_least_float(x).permute({0, 2, 3, 1});  // [B, h, w, C]
   const auto normal = design_ == HeadDesign::kPlain
                           ? at::layer_norm(last, {channels_}, weight_, bias_, 1e-6)
                           : nn::rms_norm(last, weight_, 1e-8);
@@ -125,7 +130,7 @@ torch::Tensor HeatmapHeadImpl::forward(const torch::Tensor& features) {
     x = residual ? torch::relu(x + y) : y;
   }
   x = last_->forward(torch::relu(readout_->forward(x)));  // [B, 1, H, W]
-  return x.squeeze(1).to(torch::kFloat);
+  return at_least_float(x.squeeze(1));
 }
 
 ScoreHeadImpl::ScoreHeadImpl(std::int64_t width, std::int64_t grid, ScoreHeadOptions options)
@@ -170,7 +175,7 @@ torch::Tensor ScoreHeadImpl::forward(const torch::Tensor& features) {
     if (i > 0) x = torch::relu(x);
     x = linears_[i]->as<torch::nn::LinearImpl>()->forward(x);
   }
-  return x.squeeze(1).to(torch::kFloat);  // [B]
+  return at_least_float(x.squeeze(1));  // [B]
 }
 
 }  // namespace rahf::reward

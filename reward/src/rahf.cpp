@@ -57,8 +57,8 @@ void RahfModelImpl::reset() {
   const auto width = options_.t5.d_model;
   const auto grid = options_.vit.image_size / options_.vit.patch_size;
   vit_ = register_module("vit", nn::ViT(options_.vit));
-  visual_token_projection_ = register_module("visual_token_projection",
-                                             torch::nn::Linear(options_.vit.width, width));
+  visual_token_projection_ =
+      register_module("visual_token_projection", torch::nn::Linear(options_.vit.width, width));
   t5_ = register_module("t5", nn::T5(options_.t5));
   scores_ = register_module("score_predictor", torch::nn::ModuleList());
   heatmaps_ = register_module("heatmap_predictor", torch::nn::ModuleList());
@@ -79,9 +79,8 @@ void RahfModelImpl::reset() {
 torch::Tensor RahfModelImpl::image_tokens(const torch::Tensor& images) {
   Shapes("RahfModel::image_tokens").check("images", images, {"B", 3, "H", "W"});
   const auto size = options_.vit.image_size;
-  const auto fitting = images.size(2) == size && images.size(3) == size
-                           ? images
-                           : io::resize(images, size, size);
+  const auto fitting =
+      images.size(2) == size && images.size(3) == size ? images : io::resize(images, size, size);
   const auto states = vit_->forward((fitting - 0.5) / 0.5);  // [B, 1 + g*g, D_vit]
   return visual_token_projection_->forward(states);          // [B, 1 + g*g, D]
 }
@@ -94,14 +93,15 @@ Encoded RahfModelImpl::encode(const torch::Tensor& image_tokens, const TokenBatc
   shapes.check("text.ids", text.ids, {"B", "L"}, torch::kLong);
   shapes.check("text.mask", text.mask, {"B", "L"}, torch::kBool);
 
-  const auto words = t5_->embed(text.ids);                                           // [B, L, D]
+  const auto words = t5_->embed(text.ids);  // [B, L, D]
   const auto sequence = torch::cat({image_tokens, words.to(image_tokens.dtype())}, 1);
   const auto all = torch::ones({text.mask.size(0), picture}, text.mask.options());
-  const auto mask = torch::cat({all, text.mask}, 1);        // [B, 1 + g*g + L]
-  const auto states = t5_->encode(sequence, mask);          // [B, 1 + g*g + L, D]
-  const auto features = states.slice(1, 1, picture)         // [B, g*g, D]
+  const auto mask = torch::cat({all, text.mask}, 1);  // [B, 1 + g*g + L]
+  const auto states = t5_->encode(sequence, mask);    // [B, 1 + g*g + L, D]
+  const auto features = states
+                            .slice(1, 1, picture)  // [B, g*g, D]
                             .transpose(1, 2)
-                            .unflatten(2, {grid, grid});    // [B, D, g, g]
+                            .unflatten(2, {grid, grid});  // [B, D, g, g]
   if (options_.decoder_context == DecoderContext::kAll) return {features, states, mask};
   return {features, states.slice(1, picture), text.mask};
 }
@@ -120,7 +120,8 @@ torch::Tensor RahfModelImpl::token_logits(const Encoded& encoded, const torch::T
   Shapes("RahfModel::token_logits").check("target", target, {"B", "M"}, torch::kLong);
   const auto start = torch::zeros({target.size(0), 1}, target.options());
   const auto input = torch::cat({start, target.slice(1, 0, -1)}, 1);
-  return t5_->decode(input, encoded.context, encoded.mask).to(torch::kFloat);
+  const auto logits = t5_->decode(input, encoded.context, encoded.mask);
+  return logits.to(at::promote_types(logits.scalar_type(), torch::kFloat));
 }
 
 torch::Tensor RahfModelImpl::greedy(const Encoded& encoded, std::int64_t max_new_tokens) {
@@ -153,9 +154,9 @@ torch::Tensor word_logits(RahfModelImpl& model, const PromptCodec& codec, const 
   }
   const auto device = encoded.context.device();
   ends = ends.to(device);
-  const auto target = codec.pad(ids).ids.to(device);                    // [B, M]
-  const auto logits = model.token_logits(encoded, target);              // [B, M, V]
-  const auto suffix = logits.select(2, codec.suffix_id()).gather(1, ends);       // [B, W]
+  const auto target = codec.pad(ids).ids.to(device);                        // [B, M]
+  const auto logits = model.token_logits(encoded, target);                  // [B, M, V]
+  const auto suffix = logits.select(2, codec.suffix_id()).gather(1, ends);  // [B, W]
   const auto next = logits.gather(2, target.unsqueeze(2)).squeeze(2).gather(1, ends);
   return suffix - next;
 }
@@ -207,8 +208,8 @@ Judgement RahfReward::judge(const torch::Tensor& images, const Prompts& prompts,
   const bool augmented = model_->options().variant == Variant::kAugmentedPrompt;
 
   // One encoder pass: the plain prompts and, in the augmented-prompt variant, one text per output.
-  auto ids = !augmented || ask.words ? texts(codec_, words, "")
-                                     : std::vector<std::vector<std::int64_t>>{};
+  auto ids =
+      !augmented || ask.words ? texts(codec_, words, "") : std::vector<std::vector<std::int64_t>>{};
   const auto add_tasks = [&](const char* kind, const auto& names) {
     for (const auto name : names) {
       const auto more = texts(codec_, words, task_string(kind, name));
@@ -218,8 +219,8 @@ Judgement RahfReward::judge(const torch::Tensor& images, const Prompts& prompts,
   if (augmented && ask.scores) add_tasks("SCORE", kScoreNames);
   if (augmented && ask.maps) add_tasks("HEATMAP", kMapNames);
   const auto outputs = static_cast<std::int64_t>(ids.size()) / batch;
-  const auto pictures = model_->image_tokens(images);                         // [B, 1 + g*g, D]
-  const auto encoded = model_->encode(pictures.repeat({outputs, 1, 1}),       // [outputs * B, ...]
+  const auto pictures = model_->image_tokens(images);                    // [B, 1 + g*g, D]
+  const auto encoded = model_->encode(pictures.repeat({outputs, 1, 1}),  // [outputs * B, ...]
                                       codec_.pad(ids).to(images.device()));
   std::int64_t next = augmented && !ask.words ? 0 : batch;
   const auto features = [&] {
@@ -255,8 +256,8 @@ Judgement RahfReward::judge(const torch::Tensor& images, const Prompts& prompts,
     for (std::size_t b = 0; b < words.size(); ++b) {
       auto& list = judgement.words.emplace_back();
       for (std::size_t w = 0; w < words[b].size(); ++w) {
-        list.push_back({words[b][w], misaligned[static_cast<std::int64_t>(b)]
-                                               [static_cast<std::int64_t>(w)]});
+        list.push_back(
+            {words[b][w], misaligned[static_cast<std::int64_t>(b)][static_cast<std::int64_t>(w)]});
       }
     }
   }

@@ -27,9 +27,8 @@ torch::Tensor token_loss(RahfModelImpl& model, const Encoded& encoded, const Tok
 
 torch::Tensor heatmap_error(const torch::Tensor& logits, const torch::Tensor& target,
                             HeatmapLoss kind) {
-  return kind == HeatmapLoss::kMse
-             ? at::mse_loss(logits.sigmoid(), target)
-             : at::binary_cross_entropy_with_logits(logits, target);
+  return kind == HeatmapLoss::kMse ? at::mse_loss(logits.sigmoid(), target)
+                                   : at::binary_cross_entropy_with_logits(logits, target);
 }
 
 // The loss of P(misaligned) for words that exist.
@@ -43,16 +42,16 @@ torch::Tensor word_loss(RahfModelImpl& model, const PromptCodec& codec, const En
   auto weight = torch::zeros(logits.sizes(), torch::kFloat);
   for (std::size_t b = 0; b < words.size(); ++b) {
     for (std::size_t w = 0; w < words[b].size(); ++w) {
-      const auto at = static_cast<std::ptrdiff_t>(b) * logits.size(1) +
-                      static_cast<std::ptrdiff_t>(w);
+      const auto at =
+          static_cast<std::ptrdiff_t>(b) * logits.size(1) + static_cast<std::ptrdiff_t>(w);
       target.data_ptr<float>()[at] = misaligned[b][w];
       weight.data_ptr<float>()[at] = 1;
     }
   }
   target = target.to(logits.device());
   weight = weight.to(logits.device());
-  const auto loss = at::binary_cross_entropy_with_logits(logits, target, weight, {},
-                                                         at::Reduction::Sum);
+  const auto loss =
+      at::binary_cross_entropy_with_logits(logits, target, weight, {}, at::Reduction::Sum);
   return loss / weight.sum().clamp_min(1);
 }
 
@@ -153,8 +152,8 @@ RahfLossTerms rahf_loss(RahfModelImpl& model, const PromptCodec& codec, const Ba
   for (std::int64_t b = 0; b < count; ++b) {
     Ids tasks(kNumTasks);
     std::iota(tasks.begin(), tasks.end(), 0);
-    const auto drawn = augmented && options.tasks_per_picture > 0 ? options.tasks_per_picture
-                                                                  : kNumTasks;
+    const auto drawn =
+        augmented && options.tasks_per_picture > 0 ? options.tasks_per_picture : kNumTasks;
     for (std::int64_t i = 0; i < drawn && drawn < kNumTasks; ++i) {
       std::swap(tasks[i], tasks[i + uniform_int(engine, kNumTasks - i)]);
     }

@@ -112,12 +112,11 @@ class Trainer {
   }
 
   void run() {
-    const LoaderOptions loader_options{
-        .batch_size = options_.batch_size / options_.micro_batches,
-        .image_size = model_->options().vit.image_size,
-        .seed = options_.seed,
-        .threads = options_.loader_threads,
-        .augment = options_.augment};
+    const LoaderOptions loader_options{.batch_size = options_.batch_size / options_.micro_batches,
+                                       .image_size = model_->options().vit.image_size,
+                                       .seed = options_.seed,
+                                       .threads = options_.loader_threads,
+                                       .augment = options_.augment};
     Loader loader(dataset_, rows_, loader_options, done_ * options_.micro_batches);
     RunLog log(place_.run, done_);
     Progress progress("updates", options_.updates, done_);
@@ -177,9 +176,9 @@ class Trainer {
       if (!options_.init_t5.empty()) model_->load_t5(options_.init_t5);
     }
     if (tokenizer_->vocab_size() > options_.model.t5.vocab_size) {
-      throw ConfigError("train: the tokenizer has " + std::to_string(tokenizer_->vocab_size()) +
-                        " ids, more than model.t5.vocab_size = " +
-                        std::to_string(options_.model.t5.vocab_size));
+      throw ConfigError(
+          "train: the tokenizer has " + std::to_string(tokenizer_->vocab_size()) +
+          " ids, more than model.t5.vocab_size = " + std::to_string(options_.model.t5.vocab_size));
     }
     codec_ = std::make_unique<PromptCodec>(tokenizer_);
     model_->to(place_.device);
@@ -207,8 +206,9 @@ class Trainer {
     const auto config = write_config(option_fields(options_));
     if (std::filesystem::exists(file)) {
       if (!place_.resume) {
-        throw ConfigError(place_.run.string() +
-                          ": holds a run already (--resume goes on with it, or choose another --out)");
+        throw ConfigError(
+            place_.run.string() +
+            ": holds a run already (--resume goes on with it, or choose another --out)");
       }
       require_same_run(file, config);
     } else {
@@ -221,8 +221,9 @@ class Trainer {
 
   // Options that change no result may differ.
   void require_same_run(const std::filesystem::path& file, const std::string& config) const {
-    const std::set<std::string> free = {"parallel",   "loader_threads", "log_every", "check_every",
-                                        "check_batches", "save_every",  "keep"};
+    const std::set<std::string> free = {"parallel",    "loader_threads", "log_every",
+                                        "check_every", "check_batches",  "save_every",
+                                        "keep"};
     std::istringstream old_lines(io::read_file(file)), new_lines(config);
     std::string old_line, new_line;
     while (std::getline(new_lines, new_line)) {
@@ -239,8 +240,7 @@ class Trainer {
     MicroResult result;
     {
       const Autocast autocast(options_.bf16, place_.device);
-      const auto terms =
-          rahf_loss(*model_, *codec_, batch, options_.loss, captions_.get(), engine);
+      const auto terms = rahf_loss(*model_, *codec_, batch, options_.loss, captions_.get(), engine);
       result.loss = terms.total(options_.loss);
       result.parts = terms.parts();
     }
@@ -256,8 +256,8 @@ class Trainer {
     return result;
   }
 
-  // All micro-batches of an update, `parallel` at a time, each in a thread with one intra-op thread.
-  // Their gradients are added in order, so the sum does not depend on the threads.
+  // All micro-batches of an update, `parallel` at a time, each in a thread with one intra-op
+  // thread. Their gradients are added in order, so the sum does not depend on the threads.
   std::vector<MicroResult> micro_batches(std::vector<Batch> batches) {
     std::vector<MicroResult> results(batches.size());
     const auto first = done_ * options_.micro_batches;
@@ -382,8 +382,7 @@ class Trainer {
     const torch::NoGradGuard no_grad;
     model_->eval();
     if (ema_) ema_->swap();
-    const auto batch_size =
-        std::min(options_.batch_size, static_cast<std::int64_t>(rows.size()));
+    const auto batch_size = std::min(options_.batch_size, static_cast<std::int64_t>(rows.size()));
     const Loader loader(dataset_, rows,
                         {.batch_size = batch_size,
                          .image_size = model_->options().vit.image_size,
@@ -496,7 +495,8 @@ void TrainOptions::validate() const {
   }
   if (parallel > 1 && (model.vit.dropout > 0 || model.t5.dropout > 0)) {
     throw ConfigError(
-        "TrainOptions.parallel > 1 needs model.vit.dropout and model.t5.dropout of 0: dropout draws "
+        "TrainOptions.parallel > 1 needs model.vit.dropout and model.t5.dropout of 0: dropout "
+        "draws "
         "from one generator");
   }
   model.validate();

@@ -13,8 +13,8 @@ class EventFile;
 
 namespace rahf {
 
-/// The numbers of a run over its updates: one JSON object a line in `metrics.jsonl`, and TensorBoard
-/// event files, both in the run's folder and safe after a kill.
+/// The numbers of a run over its updates: one JSON object a line in `metrics.jsonl`, and
+/// TensorBoard event files, both in the run's folder and safe after a kill.
 class RunLog {
  public:
   using Values = std::vector<std::pair<std::string, double>>;

@@ -11,8 +11,8 @@ namespace rahf::reward {
 
 /// A text made from the caption of a picture that shows all of it, and what to write for it.
 struct CaptionTask {
-  std::vector<std::string> shown;   ///< What the encoder reads.
-  std::vector<std::string> target;  ///< What the decoder writes, ...
+  std::vector<std::string> shown;        ///< What the encoder reads.
+  std::vector<std::string> target;       ///< What the decoder writes, ...
   std::vector<std::uint8_t> misaligned;  ///< ... with these words marked.
 };
 
@@ -35,15 +35,16 @@ struct CaptionOptions {
   void validate() const;
 };
 
-/// Makes texts from true captions, in the place of the paper's captioning data: words are hidden and
-/// to be written from the picture, or replaced and to be marked.
+/// Makes texts from true captions, in the place of the paper's captioning data: words are hidden
+/// and to be written from the picture, or replaced and to be marked.
 ///
 /// A word is replaced by one that was seen between the same two neighbours in the prompts given at
 /// the start, so that the text alone does not give it away ("a red circle" -> "a blue circle").
 /// Immutable once built; thread-safe.
 class CaptionStream {
  public:
-  static constexpr const char* kHidden = "<extra_id_0>";  ///< Stands for a hidden word: T5's sentinel.
+  static constexpr const char* kHidden =
+      "<extra_id_0>";  ///< Stands for a hidden word: T5's sentinel.
 
   CaptionStream(const std::vector<std::string>& prompts, CaptionOptions options);
 

@@ -42,9 +42,9 @@ struct HeatmapHeadOptions {
   HeadDesign design = HeadDesign::kResidual;
   std::vector<std::int64_t> entry = {768, 384};             ///< Channels of the first convolutions.
   std::vector<std::int64_t> stages = {768, 384, 384, 192};  ///< One per doubling of the size.
-  std::int64_t stage_convs = 2;   ///< 3 x 3 convolutions after each doubling; >= 0.
-  std::int64_t readout = 192;     ///< Channels before the last convolution; > 0.
-  double initial_logit = 0;       ///< Where the last bias starts; -4 suits sparse maps.
+  std::int64_t stage_convs = 2;  ///< 3 x 3 convolutions after each doubling; >= 0.
+  std::int64_t readout = 192;    ///< Channels before the last convolution; > 0.
+  double initial_logit = 0;      ///< Where the last bias starts; -4 suits sparse maps.
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
@@ -88,7 +88,8 @@ struct ScoreHeadOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit("design", self.design, "plain: 2 x 2 convolutions, layer norm; residual: 3 x 3, RMS norm");
+    visit("design", self.design,
+          "plain: 2 x 2 convolutions, layer norm; residual: 3 x 3, RMS norm");
     visit("channels", self.channels, "channels of the convolutions; > 0");
     visit("hidden", self.hidden, "widths of the linear layers before the last; > 0");
   }

@@ -27,8 +27,8 @@ WordCounts count_words(std::span<const std::uint8_t> predicted,
 enum class WordMeasure { kPrecision, kRecall, kF1 };
 
 /// Corpus level: of the words of all prompts together, as the paper's F1 is. Precision is 0 if no
-/// word was called misaligned (as scikit-learn's zero_division = 0); recall is NaN if none is, F1 if
-/// neither.
+/// word was called misaligned (as scikit-learn's zero_division = 0); recall is NaN if none is, F1
+/// if neither.
 Statistic corpus_statistic(std::span<const WordCounts> prompts, WordMeasure measure);
 
 /// The mean over prompts of each prompt's own figure, as the first author's evaluation: a prompt

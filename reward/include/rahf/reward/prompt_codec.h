@@ -32,8 +32,8 @@ struct PlainSequence {
 /// Between prompts and the token sequences that RAHF reads and writes.
 ///
 /// The text to be written is the prompt's words joined by spaces, with `_0` appended to every
-/// misaligned word ("a yellow_0 cat"): the target of the paper. The pieces of each word, and those of
-/// the suffix, are the same wherever they stand, so that word ends are known exactly.
+/// misaligned word ("a yellow_0 cat"): the target of the paper. The pieces of each word, and those
+/// of the suffix, are the same wherever they stand, so that word ends are known exactly.
 class PromptCodec {
  public:
   explicit PromptCodec(std::shared_ptr<const text::Tokenizer> tokenizer);

@@ -103,7 +103,8 @@ class RahfModelImpl : public torch::nn::Cloneable<RahfModelImpl> {
   /// @return [B, 1 + n] i64, n <= max_new_tokens: the start id, then what was written
   torch::Tensor greedy(const Encoded& encoded, std::int64_t max_new_tokens);
 
-  /// Recompute activations in the backward pass instead of keeping them: less memory, same gradients.
+  /// Recompute activations in the backward pass instead of keeping them: less memory, same
+  /// gradients.
   void set_gradient_checkpointing(bool on);
 
   /// Take the weights of a Hugging Face folder with a ViT or a T5 of the same sizes.
@@ -181,5 +182,6 @@ struct rahf::EnumNames<rahf::reward::Variant> {
 template <>
 struct rahf::EnumNames<rahf::reward::DecoderContext> {
   static constexpr std::array<std::pair<rahf::reward::DecoderContext, std::string_view>, 2> value =
-      {{{rahf::reward::DecoderContext::kAll, "all"}, {rahf::reward::DecoderContext::kText, "text"}}};
+      {{{rahf::reward::DecoderContext::kAll, "all"},
+        {rahf::reward::DecoderContext::kText, "text"}}};
 };

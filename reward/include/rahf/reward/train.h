@@ -43,9 +43,8 @@ struct TrainOptions {
   bool half = false;
   RahfOptions model;
   RahfLossOptions loss;
-  ScheduleOptions schedule{.learning_rate = 0.015,
-                           .warmup = 2000,
-                           .decay = Decay::kInverseSquareRoot};
+  ScheduleOptions schedule{
+      .learning_rate = 0.015, .warmup = 2000, .decay = Decay::kInverseSquareRoot};
   AdamW::Options adamw;
   AugmentOptions augment;
 
@@ -60,14 +59,17 @@ struct TrainOptions {
     visit("seed", self.seed, "of every random draw");
     visit("split", self.split, "part of the data to learn from: train, dev, test or all");
     visit("tokenizer", self.tokenizer,
-          "folder with spiece.model or vocabulary.txt; none makes a vocabulary of the prompts' words");
+          "folder with spiece.model or vocabulary.txt; none makes a vocabulary of the prompts' "
+          "words");
     visit("init", self.init, "model folder to start from; its model.* options then hold");
     visit("init_vit", self.init_vit, "Hugging Face folder whose ViT weights to start from");
     visit("init_t5", self.init_t5, "Hugging Face folder whose T5 weights to start from");
     visit("patch_lr_scale", self.patch_lr_scale,
           "learning rate of the patch embedding over that of the rest; >= 0");
-    visit("clip_norm", self.clip_norm, "largest joint norm of the gradients; 0 clips nothing; >= 0");
-    visit("ema", self.ema, "decay of the weights' moving average, which is kept; 0 is none; [0, 1)");
+    visit("clip_norm", self.clip_norm,
+          "largest joint norm of the gradients; 0 clips nothing; >= 0");
+    visit("ema", self.ema,
+          "decay of the weights' moving average, which is kept; 0 is none; [0, 1)");
     visit("bf16", self.bf16, "autocast to bfloat16");
     visit("gradient_checkpointing", self.gradient_checkpointing,
           "compute activations again in the backward pass: less memory, same gradients");
@@ -104,7 +106,8 @@ struct TrainPlace {
 ///
 /// @throws ConfigError if run.cfg of the run to be resumed differs, or the folder holds a run and
 ///         `resume` is off
-/// @throws NonFiniteError if the loss or a gradient is not finite; the weights are then those before
+/// @throws NonFiniteError if the loss or a gradient is not finite; the weights are then those
+/// before
 ///         it, and no checkpoint holds it
 void train_rahf(const TrainOptions& options, const Dataset& dataset, const TrainPlace& place);
 
