@@ -76,7 +76,49 @@ std::uint32_t label(std::uint32_t unit) { return unit & 0x800000ff; }
 std::uint32_t leaf_value(std::uint32_t unit) { return unit & 0x7fffffff; }
 
 constexpr int kMostMatches = 32;  // along one path: what the library has room for
-constexpr int kDeepest = 1024;
+constexpr int kDeepest = 256;     // bytes; real maps have keys of about 20
+
+/// Follows every path through the trie once. Ends of paths are shared, so nodes may be reached
+/// twice; a path that comes back to itself is an error.
+class Walker {
+ public:
+  Walker(const std::vector<std::uint32_t>& units, std::size_t text_size)
+      : units_(units), text_size_(text_size), matches_(units.size(), kNew) {}
+
+  bool sound() { return matches_from(offset(units_[0]), 0) >= 0; }
+
+ private:
+  /// Most values on a path through the children at `base`, or kBroken.
+  int matches_from(std::uint32_t base, int depth) {
+    if (depth > kDeepest) return kBroken;
+    int most = 0;
+    for (std::uint32_t byte = 0; byte < 256; ++byte) {
+      const auto position = base ^ byte;
+      if (position >= units_.size()) return kBroken;
+      if (label(units_[position]) != byte) continue;  // also a value: its highest bit is set
+      const int matches = matches_through(position, depth);
+      if (matches < 0) return kBroken;
+      most = std::max(most, matches);
+    }
+    return most;
+  }
+  int matches_through(std::uint32_t position, int depth) {
+    if (matches_[position] != kNew) return matches_[position];
+    matches_[position] = kBroken;  // while it is being followed: meeting it again is a circle
+    const auto unit = units_[position];
+    const auto children = position ^ offset(unit);
+    if (children >= units_.size()) return kBroken;
+    if (has_leaf(unit) && leaf_value(units_[children]) >= text_size_) return kBroken;
+    const int below = matches_from(children, depth + 1);
+    if (below < 0 || below + has_leaf(unit) > kMostMatches) return kBroken;
+    return matches_[position] = below + has_leaf(unit);
+  }
+
+  static constexpr int kNew = -2, kBroken = -1;
+  const std::vector<std::uint32_t>& units_;
+  std::size_t text_size_;
+  std::vector<int> matches_;  ///< Per unit: most values on a path from it, or one of the above.
+};
 
 /// u32 size of the trie, the trie's units, then texts that end with NUL.
 void check_charsmap(std::string_view map, const std::string& where) {
@@ -93,29 +135,7 @@ void check_charsmap(std::string_view map, const std::string& where) {
   std::memcpy(units.data(), map.data(), trie_bytes);
   const auto texts = map.substr(trie_bytes);
   require(texts.back() == '\0');
-
-  struct Node {
-    std::uint32_t children;  ///< Position that a byte is added to.
-    int depth, matches;
-  };
-  std::vector<bool> seen(units.size(), false);
-  std::vector<Node> open{{offset(units[0]), 0, 0}};
-  while (!open.empty()) {
-    const auto node = open.back();
-    open.pop_back();
-    for (std::uint32_t byte = 0; byte < 256; ++byte) {
-      const auto position = node.children ^ byte;
-      require(position < units.size());
-      const auto unit = units[position];
-      if (label(unit) != byte) continue;  // also a leaf's value, whose highest bit is set
-      require(!seen[position] && node.depth < kDeepest);
-      seen[position] = true;
-      const Node child{position ^ offset(unit), node.depth + 1, node.matches + has_leaf(unit)};
-      require(child.children < units.size() && child.matches <= kMostMatches);
-      if (has_leaf(unit)) require(leaf_value(units[child.children]) < texts.size());
-      open.push_back(child);
-    }
-  }
+  require(Walker(units, texts.size()).sound());
 }
 
 }  // namespace
