@@ -163,7 +163,11 @@ TEST_CASE("T5's greedy decoding writes what decoding anew at each token gives", 
   for (auto& parameter : model->parameters()) parameter.mul_(1.5);
   const auto states = torch::randn({5, 6, 8});
   const auto mask = torch::rand({5, 6}) > 0.3;
-  const std::int64_t eos = 4, pad = 3, start = 2;
+  const std::int64_t start = 2, pad = 3;
+  // What the first row writes third ends it, and others elsewhere or never.
+  const auto eos =
+      model->greedy(states, mask, {.max_new_tokens = 3, .eos = -1, .start = start})[0][3]
+          .item<std::int64_t>();
   auto ids = torch::full({5, 1}, start, torch::kLong);
   auto ended = torch::zeros({5}, torch::kBool);
   for (int step = 0; step < 12 && !ended.all().item<bool>(); ++step) {
@@ -176,6 +180,8 @@ TEST_CASE("T5's greedy decoding writes what decoding anew at each token gives", 
       model->greedy(states, mask, {.max_new_tokens = 12, .eos = eos, .pad = pad, .start = start});
   CHECK(torch::equal(greedy, ids));
   CHECK(std::get<0>(at::_unique(greedy)).numel() > 4);
+  CHECK((greedy == eos).any(1).sum().item<std::int64_t>() < 5);
+  CHECK(greedy[0][12].item<std::int64_t>() == pad);
 }
 
 TEST_CASE("T5's greedy decoding stops when every row has ended", "[core][t5]") {

@@ -21,8 +21,8 @@ struct AttentionOptions {
 /// @param q     [B, H, Q, d]
 /// @param k     [B, H, K, d]
 /// @param v     [B, H, K, d]
-/// @param bias  [B, H, Q, K], each but K may be 1 instead; added to the scores (see mask_bias()),
-/// or undefined. May need a gradient, as T5's position bias does.
+/// @param bias  [B, H, Q, K], each but K may be 1 instead; added to the scores: mask_bias(), or a
+///              learned one, which may need a gradient. Undefined adds nothing.
 /// @return      [B, H, Q, d], in the element type of q
 torch::Tensor attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
                         const torch::Tensor& bias = {}, const AttentionOptions& options = {});

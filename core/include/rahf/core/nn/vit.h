@@ -54,7 +54,7 @@ struct ViTOptions {
 ///     tokens = [cls, conv(pixels)] + positions
 ///     each layer:  x += attention(norm(x));  x += W2 gelu(W1 norm(x))
 ///
-/// reset() draws truncated normals of deviation 0.02 from torch's default generator. Random in
+/// reset() draws normals of deviation 0.02 from torch's default generator. Random in
 /// training only where dropout > 0.
 class ViTImpl : public torch::nn::Cloneable<ViTImpl> {
  public:
