@@ -9,6 +9,7 @@ rahf=${1:-build/rahf}
 work=${2:-build/assets}
 train_pictures=150000
 test_pictures=4000
+commit=$(git rev-parse --short HEAD 2>/dev/null || echo "no commit")
 
 mkdir -p "$work"
 world() {  # NAME COUNT SEED CONSOLIDATE-OPTIONS...
@@ -24,7 +25,7 @@ world test "$test_pictures" 2 --test-share 1
 
 train() {  # CONFIG
   OMP_NUM_THREADS=1 "$rahf" train --config "configs/$1.cfg" --data "$work/train.h5" \
-    --out "$work/$1" --threads 1 --resume >"$work/$1.log" 2>&1
+    --out "$work/$1" --threads 1 --note "tools/make_assets.sh at $commit" --resume >"$work/$1.log" 2>&1
 }
 train rahf-tiny-multi-head &
 first=$!

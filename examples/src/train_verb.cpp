@@ -1,4 +1,5 @@
 #include <iostream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@ struct TrainVerbOptions {
   std::string out;
   bool resume = false;
   std::string device = "cpu";
+  std::string note;
   reward::TrainOptions train;
 
   template <class Self, class Visit>
@@ -23,6 +25,7 @@ struct TrainVerbOptions {
     visit("out", self.out, "folder of the run");
     visit("resume", self.resume, "go on with the run in --out if there is one");
     visit("device", self.device, "cpu, cuda or cuda:N");
+    visit("note", self.note, "kept in the model's metadata, beside command and seed");
     reward::TrainOptions::fields(self.train, visit);
   }
 };
@@ -55,11 +58,14 @@ int run_train(const std::vector<std::string>& arguments) {
   const reward::Dataset dataset({options.data.begin(), options.data.end()});
   std::string line = "rahf train";
   for (const auto& argument : arguments) line += ' ' + argument;
+  std::map<std::string, std::string> note = {{"command", line},
+                                             {"seed", std::to_string(options.train.seed)}};
+  if (!options.note.empty()) note["note"] = options.note;
   reward::train_rahf(options.train, dataset,
                      {.run = options.out,
                       .resume = options.resume,
                       .device = device_option(options.device),
-                      .note = {{"command", line}, {"seed", std::to_string(options.train.seed)}}});
+                      .note = note});
   const auto model = options.out + "/model";
   if (common.json) {
     std::cout << nlohmann::json{{"model", model}, {"updates", options.train.updates}} << '\n';

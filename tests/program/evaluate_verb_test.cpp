@@ -25,7 +25,7 @@ struct SmallRun {
     REQUIRE(run_program({"world", "--count", "12", "--seed", "4", "--out", world, "--quiet"}) == 0);
     REQUIRE(run_program({"dataset", "consolidate", "--annotations", world + "/annotations.jsonl",
                          "--pictures", world + "/pictures", "--out", data, "--quiet"}) == 0);
-    const std::string config = std::string(RAHF_SOURCE_DIR) + "/configs/rahf-tiny-multi-head.cfg";
+    const std::string config = RAHF_SOURCE_DIR "/configs/rahf-tiny-multi-head.cfg";
     REQUIRE(run_program({"train", "--config", config, "--data", data, "--out", run, "--updates",
                          "1", "--schedule.warmup", "0", "--batch_size", "2", "--quiet"}) == 0);
   }

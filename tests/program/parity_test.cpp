@@ -33,7 +33,7 @@ Captured captured(const std::vector<std::string>& arguments) {
 }  // namespace
 
 TEST_CASE("rahf parity passes at the tolerance and fails above it", "[program][parity]") {
-  const std::string folder = std::string(RAHF_FIXTURES) + "/nn/t5";
+  const std::string folder = RAHF_FIXTURES "/nn/t5";
   const auto passed = captured(
       {"--module", "t5", "--weights", folder, "--case", folder + "/case.safetensors", "--json"});
   CHECK(passed.status == 0);
