@@ -12,11 +12,11 @@ using Colours = std::array<double, 3>;
 
 constexpr std::int8_t kNone = -1;
 /// A pixel is taken for part of an object if it is this far from the background (RGB distance).
-constexpr double kForeground = 48;
+constexpr double kForeground = 60;
 /// An object is drawn from this form on.
 constexpr double kFormDrawn = 0.25;
 /// The same for what touches an object already drawn: likely a part of that one.
-constexpr double kFormBeside = 0.75;
+constexpr double kFormBeside = 0.6;
 /// Objects of a scene do not overlap; what overlaps one already drawn by more than this part of
 /// itself is a fault of that one.
 constexpr double kMostOverlap = 0.1;

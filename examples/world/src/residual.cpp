@@ -12,17 +12,23 @@ constexpr double kSigma = 0.8;
 /// How far from an object's edge differences count as the object's, in parts of its radius.
 constexpr double kZone = 1.5;
 
-/// Largest difference of a channel within the 3 x 3 pixels around each pixel.
+/// How far the contrast of an edge reaches, in pixels of a 64 x 64 picture: JPEG halves the
+/// resolution of colours.
+constexpr std::int64_t kEdgeReach = 2;
+
+/// Largest difference of a channel within the square around each pixel.
 std::vector<float> contrast(const Canvas& canvas) {
-  const auto side = canvas.size;
+  const auto side = canvas.size, reach = std::max(kEdgeReach, kEdgeReach * side / 64);
   std::vector<float> result(side * side);
   for (std::int64_t y = 0; y < side; ++y) {
     for (std::int64_t x = 0; x < side; ++x) {
       float range = 0;
       for (int c = 0; c < 3; ++c) {
         float low = 1e9F, high = -1e9F;
-        for (auto v = std::max<std::int64_t>(0, y - 1); v <= std::min(side - 1, y + 1); ++v) {
-          for (auto u = std::max<std::int64_t>(0, x - 1); u <= std::min(side - 1, x + 1); ++u) {
+        for (auto v = std::max<std::int64_t>(0, y - reach); v <= std::min(side - 1, y + reach);
+             ++v) {
+          for (auto u = std::max<std::int64_t>(0, x - reach); u <= std::min(side - 1, x + reach);
+               ++u) {
             low = std::min(low, canvas.at(v, u)[c]);
             high = std::max(high, canvas.at(v, u)[c]);
           }
