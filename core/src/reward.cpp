@@ -1,2 +1,3 @@
-#include "rahf/core/generator.h"
 #include "rahf/core/reward.h"
+
+#include "rahf/core/generator.h"

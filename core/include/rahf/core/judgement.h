@@ -18,16 +18,16 @@ inline constexpr std::array<std::string_view, 2> kMapNames = {"implausibility", 
 
 /// One word of a prompt and whether the picture misses it.
 struct WordJudgement {
-  std::string word;            ///< As in the prompt, without the punctuation around it.
-  torch::Tensor misaligned;    ///< scalar f32, P(misaligned) in [0, 1]; has a gradient if images do
+  std::string word;          ///< As in the prompt, without the punctuation around it.
+  torch::Tensor misaligned;  ///< scalar f32, P(misaligned) in [0, 1]; has a gradient if images do
 };
 
 /// What a reward says about B pictures made for B prompts. Undefined or empty where not asked
 /// for or not offered.
 struct Judgement {
-  torch::Tensor scores;          ///< [B, K] f32 in [0, 1], higher is better; K = score_names().size()
-  torch::Tensor implausibility;  ///< [B, H, W] f32 in [0, 1], higher is worse
-  torch::Tensor misalignment;    ///< [B, H, W] f32 in [0, 1], higher is worse
+  torch::Tensor scores;  ///< [B, K] f32 in [0, 1], higher is better; K = score_names().size()
+  torch::Tensor implausibility;                   ///< [B, H, W] f32 in [0, 1], higher is worse
+  torch::Tensor misalignment;                     ///< [B, H, W] f32 in [0, 1], higher is worse
   std::vector<std::vector<WordJudgement>> words;  ///< per prompt, its words in order
 };
 

@@ -51,8 +51,7 @@ void read(const std::string& text, std::vector<double>& value);
 void read(const std::string& text, std::vector<std::int64_t>& value);
 
 template <class E>
-  requires std::is_enum_v<E>
-std::string write(E value) {
+requires std::is_enum_v<E> std::string write(E value) {
   for (const auto& [candidate, name] : EnumNames<E>::value) {
     if (candidate == value) return std::string(name);
   }
@@ -70,7 +69,7 @@ std::string choices() {
 }
 
 template <class E>
-  requires std::is_enum_v<E>
+requires std::is_enum_v<E>
 void read(const std::string& text, E& value) {
   for (const auto& [candidate, name] : EnumNames<E>::value) {
     if (name == text) {
@@ -130,8 +129,8 @@ class UsageError : public ConfigError {
 
 /// The command line of one verb: its options, `--config FILE`, and positional arguments.
 struct CommandLine {
-  std::string usage;       ///< For example "rahf world --count N --out DIR".
-  std::string summary;     ///< What the verb does, in a sentence or a paragraph.
+  std::string usage;    ///< For example "rahf world --count N --out DIR".
+  std::string summary;  ///< What the verb does, in a sentence or a paragraph.
   std::vector<OptionField> options;
   std::string positional;  ///< What positional arguments are ("PICTURE"), or empty for none.
 
