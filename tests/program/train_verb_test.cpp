@@ -96,7 +96,7 @@ TEST_CASE("rahf train says what it needs", "[program][train][errors]") {
   const Captured errors(std::cerr);
   CHECK(run_program({"train", "--out", "x"}) == 2);
   CHECK(errors.text().find("--data is required") != std::string::npos);
-  CHECK(run_program({"train", "--data", "none.h5", "--out", "x", "--init", "y", "--model.vit.layers",
-                     "2"}) == 2);
+  CHECK(run_program({"train", "--data", "none.h5", "--out", "x", "--init", "y",
+                     "--model.vit.layers", "2"}) == 2);
   CHECK(errors.text().find("--model.vit.layers cannot be given with --init") != std::string::npos);
 }
