@@ -4,10 +4,9 @@
 #include <cmath>
 #include <ctime>
 #include <map>
-#include <numbers>
 
+#include "disturbances.h"
 #include "rahf/core/error.h"
-#include "rahf/core/io/image_file.h"
 #include "rahf/core/random.h"
 #include "rahf/reward/score_metrics.h"
 #include "rahf/world/flaw.h"
@@ -54,51 +53,11 @@ class Collector {
   std::map<std::string, std::pair<double, std::int64_t>> sums_;
 };
 
-/// A picture changed as a whole: share(y, x) levels are added to all channels, then noise.
-template <class Levels>
-Image with_levels(const Image& image, Levels&& levels) {
-  Image result = image;
-  for (std::int64_t y = 0; y < image.height; ++y) {
-    for (std::int64_t x = 0; x < image.width; ++x) {
-      for (int c = 0; c < 3; ++c) {
-        const double value = result.at(y, x)[c] + levels(y, x, c);
-        result.at(y, x)[c] = static_cast<std::uint8_t>(std::clamp(std::lround(value), 0L, 255L));
-      }
-    }
-  }
-  return result;
-}
-
-Image with_noise(const Image& image, std::int64_t most, std::mt19937_64& engine) {
-  return with_levels(image, [&](auto, auto, int) {
-    return static_cast<double>(uniform_int(engine, 2 * most + 1) - most);
-  });
-}
-
-/// Each pixel mixed with its neighbours: 1/4, 1/2, 1/4 in both directions times `strength`.
-Image blurred(const Image& image, double strength) {
-  const auto at = [&](std::int64_t y, std::int64_t x, int c) {
-    return double(image.at(std::clamp<std::int64_t>(y, 0, image.height - 1),
-                           std::clamp<std::int64_t>(x, 0, image.width - 1))[c]);
-  };
-  return with_levels(image, [&](std::int64_t y, std::int64_t x, int c) {
-    double sum = 0;
-    for (int v = -1; v <= 1; ++v) {
-      for (int u = -1; u <= 1; ++u) sum += at(y + v, x + u, c) * (v ? 1 : 2) * (u ? 1 : 2) / 16;
-    }
-    return strength * (sum - at(y, x, c));
-  });
-}
-
 /// Time that this thread has spent computing.
 double processor_milliseconds() {
   timespec time{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
   return 1e3 * double(time.tv_sec) + 1e-6 * double(time.tv_nsec);
-}
-
-Image through_jpeg(const Image& image) {
-  return io::decode_image(io::encode_jpeg(image, 90), "a JPEG picture");
 }
 
 /// The recovered scene is the one drawn: the same groups, and the caption's relation holds.
@@ -130,26 +89,6 @@ Overlap overlap(const torch::Tensor& map, const world::Mask& mask) {
     result.marked += marked;
   }
   return result;
-}
-
-std::string name_of(WordError error) {
-  switch (error) {
-    case WordError::kNone:
-      return "none";
-    case WordError::kColour:
-      return "colour";
-    case WordError::kShape:
-      return "shape";
-    case WordError::kSize:
-      return "size";
-    case WordError::kCount:
-      return "count";
-    case WordError::kRelation:
-      return "relation";
-    case WordError::kMissing:
-      return "missing";
-  }
-  return "";
 }
 
 /// All that is learnt from the pictures with one index.
@@ -204,9 +143,9 @@ class Trial {
       means.add(name + ".plausibility", changed.plausibility);
       means.add(name + ".alignment", changed.alignment->score);
     };
-    disturb("jpeg90", through_jpeg(picture.image));
+    disturb("jpeg90", through_jpeg(picture.image, 90));
     disturb("noise2", with_noise(picture.image, 2, engine));
-    disturb("blur", blurred(picture.image, 0.5));
+    disturb("blur", blurred(picture.image));
 
     const auto overlay = [&](const std::string& name, const Image& image) {
       const auto changed = inspector_.inspect(image);
@@ -215,18 +154,9 @@ class Trial {
       means.add("overlay." + name + ".plausibility", changed.plausibility);
       means.add("overlay." + name + ".recovered", recovered(changed, picture.asked));
     };
-    const double unit = static_cast<double>(picture.image.width) / 64;
-    overlay("grid", with_levels(picture.image, [&](std::int64_t y, std::int64_t x, int) {
-              const auto step = std::llround(8 * unit);
-              return y % step == 0 || x % step == 0 ? -24.0 : 0.0;
-            }));
-    overlay("texture", with_levels(picture.image, [&](std::int64_t y, std::int64_t x, int) {
-              const double turn = 2 * std::numbers::pi / (6 * unit);
-              return 10 * std::sin(turn * double(x)) * std::sin(turn * double(y)) - 4;
-            }));
-    overlay("tint", with_levels(picture.image, [&](std::int64_t y, std::int64_t, int c) {
-              return (c == 2 ? -40.0 : 0.0) * double(y) / double(picture.image.height);
-            }));
+    overlay("grid", with_grid(picture.image));
+    overlay("texture", with_texture(picture.image));
+    overlay("tint", with_tint(picture.image));
     overlay("noise", with_noise(picture.image, 14, engine));
   }
 
@@ -287,11 +217,12 @@ class Trial {
       const auto truth = picture.truth.words[i];
       if (told) {
         means.add("words.precision", truth != WordError::kNone);
-        means.add("words.precision." + name_of(alignment.errors[i]), truth == alignment.errors[i]);
+        means.add("words.precision." + std::string(name(alignment.errors[i])),
+                  truth == alignment.errors[i]);
       }
       if (truth == WordError::kNone) continue;
       means.add("words.recall", told);
-      means.add("words.recall." + name_of(truth), told);
+      means.add("words.recall." + std::string(name(truth)), told);
     }
     const auto marks = overlap(alignment.misalignment, picture.truth.misalignment);
     if (marks.planted > 0) means.add("mismatches.iou", marks.iou());

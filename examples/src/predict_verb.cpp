@@ -1,13 +1,12 @@
 #include <c10/util/StringUtil.h>
 
 #include <algorithm>
-#include <cctype>
 #include <filesystem>
 #include <iomanip>
 #include <iostream>
-#include <map>
+#include <optional>
 
-#include "rahf/core/io/csv.h"
+#include "picture_requests.h"
 #include "rahf/core/progress.h"
 #include "rahf/core/text/words.h"
 #include "rahf/reward/prediction_folder.h"
@@ -18,7 +17,6 @@ namespace rahf::program {
 namespace {
 
 namespace fs = std::filesystem;
-using reward::PictureRequest;
 
 struct PredictVerbOptions {
   std::string model;
@@ -48,94 +46,6 @@ struct PredictVerbOptions {
     if (!(threshold >= 0 && threshold <= 1)) throw UsageError("--threshold must be in [0, 1]");
   }
 };
-
-// The pictures that the arguments name: files as they are, folders as all their pictures by name.
-std::vector<fs::path> list_pictures(const std::vector<std::string>& arguments) {
-  std::vector<fs::path> pictures;
-  for (const fs::path argument : arguments) {
-    if (!fs::is_directory(argument)) {
-      pictures.push_back(argument);
-      continue;
-    }
-    const auto first = std::ssize(pictures);
-    for (const auto& entry : fs::directory_iterator(argument)) {
-      auto extension = entry.path().extension().string();
-      std::transform(extension.begin(), extension.end(), extension.begin(),
-                     [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-      const auto known = {".png", ".jpg", ".jpeg", ".webp"};
-      if (std::find(known.begin(), known.end(), extension) != known.end()) {
-        pictures.push_back(entry.path());
-      }
-    }
-    if (std::ssize(pictures) == first) {
-      throw UsageError(argument.string() + ": the folder holds no .png, .jpg, .jpeg or .webp file");
-    }
-    std::sort(pictures.begin() + first, pictures.end());
-  }
-  return pictures;
-}
-
-// Prompts from a CSV file, by picture.
-class PromptList {
- public:
-  explicit PromptList(const fs::path& path) : csv_(io::read_csv(path)) {
-    const auto file = csv_.column("file"), prompt = csv_.column("prompt");
-    for (std::size_t i = 0; i < csv_.rows.size(); ++i) {
-      const auto& row = csv_.rows[i];
-      if (row[file].empty()) throw FileError(where(i) + "the row names no file");
-      requests_.push_back({path.parent_path() / row[file], row[prompt]});
-      by_path_.emplace(fs::weakly_canonical(requests_.back().picture), i);
-      by_name_.emplace(fs::path(row[file]).filename(), i);
-    }
-  }
-
-  const std::vector<PictureRequest>& all() const { return requests_; }
-
-  // A row that names this very file, or else the only one that names a file called so.
-  const std::string& prompt_of(const fs::path& picture) const {
-    auto [first, last] = by_path_.equal_range(fs::weakly_canonical(picture));
-    if (first == last) std::tie(first, last) = by_name_.equal_range(picture.filename());
-    if (first == last) {
-      throw FileError(csv_.name + ": holds no prompt for " + picture.string());
-    }
-    const auto& prompt = requests_[first->second].prompt;
-    for (auto other = std::next(first); other != last; ++other) {
-      if (requests_[other->second].prompt != prompt) {
-        throw FileError(where(other->second) + "a second prompt for " + picture.string() +
-                        " (the first is in line " + std::to_string(csv_.lines[first->second]) +
-                        ")");
-      }
-    }
-    return prompt;
-  }
-
- private:
-  std::string where(std::size_t row) const {
-    return csv_.name + ":" + std::to_string(csv_.lines[row]) + ": ";
-  }
-
-  io::Csv csv_;
-  std::vector<PictureRequest> requests_;
-  std::multimap<fs::path, std::size_t> by_path_, by_name_;
-};
-
-std::vector<PictureRequest> collect_requests(const PredictVerbOptions& options, bool has_prompt,
-                                             const std::vector<std::string>& arguments) {
-  if (has_prompt != options.prompts.empty()) {
-    throw UsageError("either --prompt TEXT or --prompts FILE.csv is required");
-  }
-  if (has_prompt && arguments.empty()) throw UsageError("--prompt needs PICTURE arguments");
-  std::vector<PictureRequest> requests;
-  const auto pictures = list_pictures(arguments);
-  if (has_prompt) {
-    for (const auto& picture : pictures) requests.push_back({picture, options.prompt});
-    return requests;
-  }
-  const PromptList prompts(options.prompts);
-  if (arguments.empty()) return prompts.all();
-  for (const auto& picture : pictures) requests.push_back({picture, prompts.prompt_of(picture)});
-  return requests;
-}
 
 // The prompt with tildes around its missed words.
 std::string marked_prompt(const nlohmann::ordered_json& prediction) {
@@ -195,7 +105,8 @@ int run_predict(const std::vector<std::string>& arguments) {
   require_option("model", options.model);
   require_option("out", options.out);
   const auto device = device_option(options.device);
-  const auto requests = collect_requests(options, parsed.was_given("prompt"), parsed.arguments);
+  const auto prompt = parsed.was_given("prompt") ? std::optional(options.prompt) : std::nullopt;
+  const auto requests = collect_requests(prompt, options.prompts, parsed.arguments);
 
   const auto model = reward::load_reward(options.model, device);
   reward::PredictionFolder folder(options.out, requests, model->score_names(), options.threshold);

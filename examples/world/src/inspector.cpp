@@ -93,6 +93,12 @@ std::string describe(const std::vector<Group>& groups, const std::vector<Relatio
 
 }  // namespace
 
+std::string_view name(WordError error) {
+  constexpr std::array<std::string_view, 7> kNames = {"none",  "colour",   "shape",  "size",
+                                                      "count", "relation", "missing"};
+  return kNames[static_cast<std::size_t>(error)];
+}
+
 void InspectorOptions::validate() const {
   require(side >= 32 && side <= 256, "side must be in [32, 256], got " + std::to_string(side));
   require(noise_tolerance >= 0, "noise-tolerance must be >= 0");

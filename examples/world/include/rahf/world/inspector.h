@@ -54,6 +54,9 @@ struct SeenObject {
   std::vector<std::int32_t> pixels;         ///< Its pixels, y * side + x.
 };
 
+/// "colour", "missing"; "none" for a word that is right.
+std::string_view name(WordError error);
+
 /// How a picture agrees with a caption of the grammar.
 struct Alignment {
   double score = 0;               ///< In [0, 1]; 1 if the picture shows what was asked for.
