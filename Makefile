@@ -48,7 +48,7 @@ test: build
 check: test check-format check-package check-files
 
 check-format: $(FORMAT)
-	$(call say,check the format and the README\'s code)
+	$(call say,check the format and the code in the README)
 	@$(FORMAT) --dry-run -Werror $(SOURCES)
 	@tools/quote_readme.sh --check
 
