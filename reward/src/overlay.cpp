@@ -95,9 +95,13 @@ std::string two_digits(double value) {
 torch::Tensor with_outline(const torch::Tensor& rgb, const torch::Tensor& map, Colour colour,
                            double threshold, std::int64_t thickness) {
   if (!map.defined()) return rgb;
-  const auto inside = map >= threshold;  // [H, W]
+  namespace F = torch::nn::functional;
+  const auto blur = std::max<std::int64_t>(1, map.size(1) / 80);  // radius; smooths ragged edges
+  const auto blurred = F::avg_pool2d(
+      map.unsqueeze(0),
+      F::AvgPool2dFuncOptions(2 * blur + 1).stride(1).padding(blur).count_include_pad(false));
+  const auto inside = blurred[0] >= threshold;  // [H, W]
   const auto grown = [](const torch::Tensor& mask, std::int64_t by) {
-    namespace F = torch::nn::functional;
     const auto options = F::MaxPool2dFuncOptions(2 * by + 1).stride(1).padding(by);
     return F::max_pool2d(mask.to(torch::kFloat).unsqueeze(0), options)[0] > 0;
   };
@@ -136,9 +140,9 @@ Image blend_maps(const Image& picture, const torch::Tensor& implausibility,
   return to_image(to_tensor(picture) * clear + colour * (1 - clear));
 }
 
-Image paler(const Image& picture) {
+Image paler(const Image& picture, double share) {
   const auto rgb = to_tensor(picture);
-  return to_image(torch::lerp(rgb, rgb.mean(0, /*keepdim=*/true), 0.75));
+  return to_image(torch::lerp(rgb, rgb.mean(0, /*keepdim=*/true), share));
 }
 
 Image grey_map(const torch::Tensor& map) { return to_image(map.unsqueeze(0)); }
@@ -214,7 +218,7 @@ Image overlay(const Prediction& prediction, const std::vector<std::string>& scor
   const auto implausible = enlarged(prediction.implausibility);
   const auto misaligned = enlarged(prediction.misalignment);
   const auto base =
-      paler(io::resize(prediction.picture, height, width, io::ResizeFilter::kBicubic));
+      paler(io::resize(prediction.picture, height, width, io::ResizeFilter::kBicubic), 0.5);
   auto marked = to_tensor(blend_maps(base, implausible, misaligned));
   marked = with_outline(marked, implausible, kImplausibleColour, threshold, 2);
   marked = with_outline(marked, misaligned, kMisalignedColour, threshold, 2);

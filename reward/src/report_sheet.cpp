@@ -40,12 +40,13 @@ void draw_tile(Canvas& canvas, std::int64_t column, std::int64_t y, const Image&
   canvas.frame(x, y, kTile, kTile, kTrack);
 }
 
-// The pale picture under one map of any size and type.
+// The picture in grey under one map of any size and type.
 Image map_tile(const Image& fitted, const torch::Tensor& map, std::size_t which) {
-  if (!map.defined()) return paler(fitted);
+  const auto grey = paler(fitted, 1);
+  if (!map.defined()) return grey;
   auto shown = map.is_floating_point() ? map : map.to(torch::kFloat) / 255;
   shown = io::resize(shown.unsqueeze(0), fitted.height, fitted.width)[0];
-  return which == 0 ? blend_maps(paler(fitted), shown, {}) : blend_maps(paler(fitted), {}, shown);
+  return which == 0 ? blend_maps(grey, shown, {}) : blend_maps(grey, {}, shown);
 }
 
 std::int64_t draw_marked_prompt(Canvas& canvas, std::int64_t y, std::string_view label,

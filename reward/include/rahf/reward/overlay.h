@@ -38,9 +38,10 @@ inline std::int64_t line_height(std::int64_t scale) {
 Image blend_maps(const Image& picture, const torch::Tensor& implausibility,
                  const torch::Tensor& misalignment);
 
-/// The picture with most of its colour taken away, so that a red one does not hide what is marked
-/// red.
-Image paler(const Image& picture);
+/// The picture with a share of its colour taken away, so that a red one does not hide what is
+/// marked red.
+/// @param share  in [0, 1]; 1 leaves grey
+Image paler(const Image& picture, double share);
 
 /// A map as a grey picture: 0 is black, 1 is white.
 Image grey_map(const torch::Tensor& map);
