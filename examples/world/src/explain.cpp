@@ -223,8 +223,13 @@ class Search {
     return box;
   }
 
+  struct Deepest {
+    Point place;
+    std::int32_t depth;  ///< 1 at the edge.
+  };
+
   /// The pixel of a piece that is farthest from its edge (city-block distance).
-  Point deepest_of(const Piece& piece) const {
+  Deepest deepest_of(const Piece& piece) const {
     constexpr std::int32_t kFar = 1 << 20;
     std::vector<std::int32_t> depth(side_ * side_);
     for (const auto i : piece) depth[i] = kFar;
@@ -240,7 +245,7 @@ class Search {
       depth[i] = std::min(depth[i], 1 + std::min(at(y + 1, x), at(y, x + 1)));
     }
     const auto i = std::max_element(depth.begin(), depth.end()) - depth.begin();
-    return {static_cast<double>(i % side_) + 0.5, static_cast<double>(i / side_) + 0.5};
+    return {{static_cast<double>(i % side_) + 0.5, static_cast<double>(i / side_) + 0.5}, depth[i]};
   }
 
   /// Explains the open pieces: first those that are undamaged objects, then those with most to
@@ -265,7 +270,7 @@ class Search {
       const auto colour = labels_[piece.front()];
       const auto [top_left, bottom_right] = box_of(piece);
       const auto fits =
-          fitter_.search(shares_of(colour), top_left, bottom_right, deepest_of(piece));
+          fitter_.search(shares_of(colour), top_left, bottom_right, deepest_of(piece).place);
       seen = judge(fits, colour);
       gain = fits[0].gain;
     }
@@ -296,7 +301,8 @@ class Search {
       return true;
     }
     for (const auto i : piece) open_[i] = false;
-    if (beside || overlaps) return false;
+    // A thin line is no object.
+    if (beside || overlaps || deepest_of(piece).depth < 2) return false;
     seen.pixels = std::move(piece);
     objects_.push_back(std::move(seen));
     return false;

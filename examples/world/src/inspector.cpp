@@ -36,12 +36,14 @@ std::vector<float> map_of(const std::vector<SeenObject>& objects,
   return map;
 }
 
+/// Equal objects counted together: in the order of the caption's groups, then by colour.
 std::vector<Group> group(const std::vector<SeenObject>& objects) {
-  std::map<std::array<int, 3>, Group> found;
+  std::map<std::array<std::int64_t, 4>, Group> found;
   for (const auto& seen : objects) {
     const auto& object = seen.object;
-    const std::array key = {static_cast<int>(object.colour), static_cast<int>(object.shape),
-                            static_cast<int>(object.size)};
+    const std::array key = {object.group, static_cast<std::int64_t>(object.colour),
+                            static_cast<std::int64_t>(object.shape),
+                            static_cast<std::int64_t>(object.size)};
     const auto [place, is_new] =
         found.try_emplace(key, Group{0, object.size, object.colour, object.shape});
     ++place->second.count;
@@ -51,9 +53,10 @@ std::vector<Group> group(const std::vector<SeenObject>& objects) {
   return groups;
 }
 
-/// The relations that hold between two groups, the clearest first.
+/// The relations that hold between two groups: first the one asked for, then the clearest.
 std::vector<Relation> relations_of(const std::vector<SeenObject>& objects,
-                                   const std::vector<Group>& groups) {
+                                   const std::vector<Group>& groups,
+                                   const std::optional<Description>& asked) {
   if (groups.size() != 2) return {};
   Scene scene;
   for (const auto& seen : objects) {
@@ -64,12 +67,16 @@ std::vector<Relation> relations_of(const std::vector<SeenObject>& objects,
   }
   std::vector<Relation> holding;
   for (std::int64_t r = 0; r < kNumRelations; ++r) {
-    if (relation_holds(scene, static_cast<Relation>(r)))
+    if (relation_holds(scene, static_cast<Relation>(r))) {
       holding.push_back(static_cast<Relation>(r));
+    }
   }
-  std::sort(holding.begin(), holding.end(), [&](Relation a, Relation b) {
-    return relation_offset(scene, a) > relation_offset(scene, b);
-  });
+  const auto rank = [&](Relation relation) {
+    return asked && asked->second && relation == asked->relation ? 2
+                                                                 : relation_offset(scene, relation);
+  };
+  std::sort(holding.begin(), holding.end(),
+            [&](Relation a, Relation b) { return rank(a) > rank(b); });
   return holding;
 }
 
@@ -115,6 +122,9 @@ Inspector::Inspector(Inspector&&) noexcept = default;
 Inspector& Inspector::operator=(Inspector&&) noexcept = default;
 
 Inspection Inspector::inspect(const Image& image, std::optional<std::string_view> prompt) const {
+  if (image.height < 1 || image.width < 1) {
+    throw ShapeError("Inspector::inspect: image must have pixels, got an empty picture");
+  }
   const auto side = options_.side;
   const bool fits = image.height == side && image.width == side;
   const Image resized = fits ? Image() : io::resize(image, side, side);
@@ -130,14 +140,15 @@ Inspection Inspector::inspect(const Image& image, std::optional<std::string_view
   seen.implausibility = map_to_image(std::move(residual.map));
   seen.background = explanation.background;
   seen.objects = std::move(explanation.objects);
-  seen.groups = group(seen.objects);
-  seen.relations = relations_of(seen.objects, seen.groups);
-  seen.caption = describe(seen.groups, seen.relations);
-  if (const auto asked = prompt ? parse_caption(*prompt) : std::nullopt) {
+  const auto asked = prompt ? parse_caption(*prompt) : std::nullopt;
+  if (asked) {
     seen.alignment = align(*asked, seen.objects);
     seen.alignment->misalignment =
         map_to_image(map_of(seen.objects, concerns(*asked, seen.objects), side));
   }
+  seen.groups = group(seen.objects);
+  seen.relations = relations_of(seen.objects, seen.groups, asked);
+  seen.caption = describe(seen.groups, seen.relations);
   return seen;
 }
 

@@ -71,10 +71,13 @@ struct Inspection {
   torch::Tensor implausibility;     ///< [H, W] f32 in [0, 1], higher is worse
   Rgb background = kBackground;     ///< As estimated.
   std::vector<SeenObject> objects;  ///< Largest first.
-  std::vector<Group> groups;        ///< Equal objects counted together, by colour.
-  std::vector<Relation> relations;  ///< All that hold for groups[0] and [1], the clearest first;
-                                    ///< empty unless there are exactly two groups.
-  std::string caption;              ///< Of the recovered scene; beyond the grammar where need be.
+  /// Equal objects counted together: those that stand for the prompt's groups first, then by
+  /// colour.
+  std::vector<Group> groups;
+  /// All that hold for groups[0] and [1], the one asked for first, then the clearest; empty unless
+  /// there are exactly two groups.
+  std::vector<Relation> relations;
+  std::string caption;  ///< Of the recovered scene; beyond the grammar where need be.
   std::optional<Alignment> alignment;  ///< Nothing without a prompt that is a caption.
 };
 
@@ -109,6 +112,7 @@ class Inspector {
 
   /// @param image   of any size and content, not empty; maps come back in its size
   /// @param prompt  what it should show
+  /// @throws ShapeError if the picture is empty.
   Inspection inspect(const Image& image, std::optional<std::string_view> prompt = {}) const;
 
  private:
