@@ -1,14 +1,11 @@
-#include <c10/util/StringUtil.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <iomanip>
 #include <iostream>
-#include <optional>
 
 #include "picture_requests.h"
+#include "rahf/core/io/csv.h"
 #include "rahf/core/progress.h"
-#include "rahf/core/text/words.h"
 #include "rahf/reward/prediction_folder.h"
 #include "rahf/reward/registry.h"
 #include "verbs.h"
@@ -47,39 +44,25 @@ struct PredictVerbOptions {
   }
 };
 
-// The prompt with tildes around its missed words.
-std::string marked_prompt(const nlohmann::ordered_json& prediction) {
-  std::string prompt = prediction["prompt"];
-  const auto spans = text::word_spans(prompt);
-  const auto& missed = prediction["misaligned_words"];
-  for (auto it = missed.rbegin(); it != missed.rend(); ++it) {  // from the end: earlier spans hold
-    const auto& span = spans.at(it->get<std::size_t>());
-    prompt.insert(span.end, "~").insert(span.begin, "~");
-  }
-  return prompt;
-}
-
-// One line per picture.
-void print_table(const nlohmann::ordered_json& predictions,
-                 const std::vector<std::string>& score_names) {
-  const auto name = [](const nlohmann::ordered_json& prediction) {
-    return fs::path(prediction["picture"].get<std::string>()).filename().string();
-  };
+// One line per picture: its scores, and its prompt with the missed words between tildes.
+void print_table(const io::Csv& csv, const std::vector<std::string>& score_names) {
+  const auto picture = csv.column("picture"), prompt = csv.column("marked_prompt");
+  const auto name = [&](const auto& row) { return fs::path(row[picture]).filename().string(); };
   std::size_t longest = 7;
-  for (const auto& prediction : predictions) longest = std::max(longest, name(prediction).size());
+  for (const auto& row : csv.rows) longest = std::max(longest, name(row).size());
   const auto padded = [&](const std::string& text) {
     return text + std::string(longest - text.size(), ' ');
   };
   std::cout << padded("picture");
   for (const auto& score : score_names) std::cout << "  " << score;
   std::cout << "  prompt (~missed~)\n" << std::fixed << std::setprecision(3);
-  for (const auto& prediction : predictions) {
-    std::cout << padded(name(prediction));
+  for (const auto& row : csv.rows) {
+    std::cout << padded(name(row));
     for (const auto& score : score_names) {
       std::cout << std::setw(static_cast<int>(score.size()) + 2)
-                << prediction["scores"][score].get<double>();
+                << std::stod(row[csv.column(score)]);
     }
-    std::cout << "  " << marked_prompt(prediction) << '\n';
+    std::cout << "  " << row[prompt] << '\n';
   }
 }
 
@@ -122,9 +105,9 @@ int run_predict(const std::vector<std::string>& arguments) {
   folder.finish(skipped);
 
   if (common.json) {
-    std::cout << folder.json_text();
+    std::cout << folder.json();
   } else {
-    print_table(folder.json()["predictions"], model->score_names());
+    print_table(io::parse_csv(folder.csv(), "predictions.csv"), model->score_names());
   }
   for (const auto& [picture, reason] : skipped) {
     std::cerr << "rahf predict: skipped " << picture.string() << ": " << reason << '\n';

@@ -96,15 +96,21 @@ torch::Tensor with_outline(const torch::Tensor& rgb, const torch::Tensor& map, C
                            double threshold, std::int64_t thickness) {
   if (!map.defined()) return rgb;
   namespace F = torch::nn::functional;
-  const auto blur = std::max<std::int64_t>(1, map.size(1) / 80);  // radius; smooths ragged edges
-  const auto blurred = F::avg_pool2d(
-      map.unsqueeze(0),
-      F::AvgPool2dFuncOptions(2 * blur + 1).stride(1).padding(blur).count_include_pad(false));
-  const auto inside = blurred[0] >= threshold;  // [H, W]
   const auto grown = [](const torch::Tensor& mask, std::int64_t by) {
-    const auto options = F::MaxPool2dFuncOptions(2 * by + 1).stride(1).padding(by);
-    return F::max_pool2d(mask.to(torch::kFloat).unsqueeze(0), options)[0] > 0;
+    auto x = mask.to(torch::kFloat).unsqueeze(0);
+    x = F::max_pool2d(x, F::MaxPool2dFuncOptions({1, 2 * by + 1}).stride(1).padding({0, by}));
+    x = F::max_pool2d(x, F::MaxPool2dFuncOptions({2 * by + 1, 1}).stride(1).padding({by, 0}));
+    return x[0] > 0;
   };
+  const auto smooth = [](const torch::Tensor& heat, std::int64_t by) {
+    const auto mean = [](torch::ExpandingArray<2> size, torch::ExpandingArray<2> padding) {
+      return F::AvgPool2dFuncOptions(size).stride(1).padding(padding).count_include_pad(false);
+    };
+    const auto rows = F::avg_pool2d(heat.unsqueeze(0), mean({1, 2 * by + 1}, {0, by}));
+    return F::avg_pool2d(rows, mean({2 * by + 1, 1}, {by, 0}))[0];
+  };
+  // Smoothed, so that the edges of a ragged map are not ragged too.
+  const auto inside = smooth(map, std::max<std::int64_t>(1, map.size(1) / 80)) >= threshold;
   const auto rim = grown(inside, 1) & ~inside;
   const auto edge = inside & grown(~inside, thickness);
   return torch::where(edge, colour_planes(colour), torch::where(rim, colour_planes(kPaper), rgb));

@@ -3,7 +3,9 @@
 #include <ATen/Parallel.h>
 #include <c10/util/StringUtil.h>
 
+#include <algorithm>
 #include <array>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <string_view>
 #include <tuple>
@@ -13,6 +15,7 @@
 #include "rahf/core/io/atomic_file.h"
 #include "rahf/core/io/csv.h"
 #include "rahf/core/io/image_file.h"
+#include "rahf/core/text/words.h"
 #include "rahf/reward/overlay.h"
 
 namespace rahf::reward {
@@ -76,28 +79,36 @@ Json describe(const Prediction& prediction, const PictureRequest& request, const
   return entry;
 }
 
-std::string as_csv(const Json& json, const std::vector<std::string>& score_names) {
-  std::vector<std::string> row = {"picture", "prompt"};
-  row.insert(row.end(), score_names.begin(), score_names.end());
-  row.insert(row.end(), {"mean_implausibility", "mean_misalignment", "misaligned_words"});
-  auto text = io::csv_line(row);
-  for (const auto& entry : json["predictions"]) {
-    row = {entry["picture"], entry["prompt"]};
-    const auto& scores = entry["scores"];
-    for (const auto& name : score_names) {
-      row.push_back(scores.contains(name) ? scores[name].dump() : "");
-    }
-    for (const auto name : {"implausibility", "misalignment"}) {
-      row.push_back(entry.contains(name) ? entry[name]["mean"].dump() : "");
-    }
-    std::string words;
-    for (const std::size_t i : entry["misaligned_words"]) {
-      words += (words.empty() ? "" : " ") + entry["words"][i]["word"].get<std::string>();
-    }
-    row.push_back(words);
-    text += io::csv_line(row);
+// The prompt with tildes around its missed words.
+std::string marked_prompt(const Prediction& prediction, double threshold) {
+  auto prompt = prediction.prompt;
+  const auto spans = text::word_spans(prompt);
+  const auto missed = prediction.missed_words(threshold);
+  for (auto i = std::min(missed.size(), spans.size()); i-- > 0;) {  // from the end: spans hold
+    if (missed[i] != 0) prompt.insert(spans[i].end, "~").insert(spans[i].begin, "~");
   }
-  return text;
+  return prompt;
+}
+
+std::string csv_row(const Prediction& prediction, const PictureRequest& request, double threshold) {
+  std::vector<std::string> row = {request.picture.string(), prediction.prompt};
+  for (const double score : prediction.scores) row.push_back(Json(score).dump());
+  for (const auto& map : {prediction.implausibility, prediction.misalignment}) {
+    row.push_back(map.defined() ? Json(map.mean().item<double>()).dump() : "");
+  }
+  std::vector<std::string> words;
+  const auto missed = prediction.missed_words(threshold);
+  for (std::size_t i = 0; i < missed.size(); ++i) {
+    if (missed[i] != 0) words.push_back(prediction.words[i]);
+  }
+  row.push_back(text::join_words(words));
+  row.push_back(marked_prompt(prediction, threshold));
+  return io::csv_line(row);
+}
+
+// What is not UTF-8 in a file name or prompt is replaced.
+std::string dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 }  // namespace
@@ -108,12 +119,16 @@ PredictionFolder::PredictionFolder(fs::path folder, const std::vector<PictureReq
       requests_(requests),
       names_(distinct_names(requests)),
       score_names_(std::move(score_names)),
-      threshold_(threshold),
-      json_(
-          {{"threshold", threshold}, {"predictions", Json::array()}, {"skipped", Json::array()}}) {
+      threshold_(threshold) {
   if (!(threshold >= 0 && threshold <= 1)) {
     throw ConfigError(c10::str("threshold must be in [0, 1], got ", threshold));
   }
+  std::vector<std::string> head = {"picture", "prompt"};
+  head.insert(head.end(), score_names_.begin(), score_names_.end());
+  head.insert(head.end(),
+              {"mean_implausibility", "mean_misalignment", "misaligned_words", "marked_prompt"});
+  csv_ = io::csv_line(head);
+  json_ = c10::str("{\"threshold\": ", Json(threshold).dump(), ",\n \"predictions\": [");
   std::set<fs::path> pictures;
   for (const auto& request : requests_) pictures.insert(fs::weakly_canonical(request.picture));
   const auto target = fs::weakly_canonical(folder_);
@@ -146,21 +161,22 @@ void PredictionFolder::add(const std::vector<Prediction>& predictions) {
     }
   });
   for (const auto& prediction : predictions) {
-    json_["predictions"].push_back(describe(prediction, requests_[prediction.index],
-                                            names_[prediction.index], score_names_, threshold_));
+    const auto& request = requests_[prediction.index];
+    csv_ += csv_row(prediction, request, threshold_);
+    json_ +=
+        (json_.ends_with('[') ? "\n  " : ",\n  ") +
+        dump(describe(prediction, request, names_[prediction.index], score_names_, threshold_));
   }
-}
-
-std::string PredictionFolder::json_text() const {
-  return json_.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
 }
 
 void PredictionFolder::finish(const std::vector<SkippedPicture>& skipped) {
+  auto list = Json::array();
   for (const auto& [picture, reason] : skipped) {
-    json_["skipped"].push_back({{"picture", picture.string()}, {"reason", reason}});
+    list.push_back({{"picture", picture.string()}, {"reason", reason}});
   }
-  io::write_atomically(folder_ / "predictions.json", json_text());
-  io::write_atomically(folder_ / "predictions.csv", as_csv(json_, score_names_));
+  json_ += "],\n \"skipped\": " + dump(list) + "}\n";
+  io::write_atomically(folder_ / "predictions.json", json_);
+  io::write_atomically(folder_ / "predictions.csv", csv_);
 }
 
 }  // namespace rahf::reward

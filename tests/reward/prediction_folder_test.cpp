@@ -1,5 +1,7 @@
 #include "rahf/reward/prediction_folder.h"
 
+#include <nlohmann/json.hpp>
+
 #include "rahf/core/error.h"
 #include "rahf/core/io/atomic_file.h"
 #include "rahf/core/io/csv.h"
@@ -69,6 +71,7 @@ TEST_CASE("PredictionFolder writes maps and heat of the picture's own size, and 
   CHECK(csv.rows[0][csv.column("prompt")] == requests[1].prompt);
   CHECK(std::stod(csv.rows[0][csv.column("plausibility")]) == Approx(0.8));
   CHECK(csv.rows[0][csv.column("misaligned_words")] == "not");
+  CHECK(csv.rows[0][csv.column("marked_prompt")] == "a \"red\" cat, ~not~ blue");
 }
 
 TEST_CASE("PredictionFolder keeps pictures of the same name apart", "[reward][prediction_folder]") {
@@ -82,10 +85,11 @@ TEST_CASE("PredictionFolder keeps pictures of the same name apart", "[reward][pr
   }
   PredictionFolder folder(scratch / "out", requests, ToyReward().score_names(), 0.5);
   predict_into(folder, requests);
+  const auto json = nlohmann::json::parse(folder.json());
   const char* names[] = {"x", "x-2", "x-2-2", "x-3"};
   for (std::size_t i = 0; i < requests.size(); ++i) {
     const std::string file = names[i] + std::string(".heat.png");
-    CHECK(folder.json()["predictions"][i]["files"]["heat"] == file);
+    CHECK(json["predictions"][i]["files"]["heat"] == file);
     CHECK(rahf::io::read_image(scratch / "out" / file).width == 5 + static_cast<std::int64_t>(i));
   }
 }

@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -31,7 +30,7 @@ class PredictionFolder {
   /// Writes predictions.json and predictions.csv.
   void finish(const std::vector<SkippedPicture>& skipped);
 
-  /// What predictions.json holds, so far:
+  /// What predictions.json holds, once finished:
   ///
   ///     {"threshold": 0.5,
   ///      "predictions": [{"picture": path, "prompt": text, "width": W, "height": H,
@@ -41,9 +40,10 @@ class PredictionFolder {
   ///                       "implausibility": {"mean": number, "max": number}, "misalignment": ...,
   ///                       "files": {"overlay": name in the folder, ...}}, ...],
   ///      "skipped": [{"picture": path, "reason": text}, ...]}
-  const nlohmann::ordered_json& json() const { return json_; }
-  /// The same as text; what is not UTF-8 in a file name or prompt is replaced.
-  std::string json_text() const;
+  const std::string& json() const { return json_; }
+  /// What predictions.csv holds: picture, prompt, a column per score, mean_implausibility,
+  /// mean_misalignment, misaligned_words, and marked_prompt with tildes around the missed words.
+  const std::string& csv() const { return csv_; }
 
  private:
   std::filesystem::path folder_;
@@ -51,7 +51,8 @@ class PredictionFolder {
   std::vector<std::string> names_;  // of the files, one per request
   std::vector<std::string> score_names_;
   double threshold_;
-  nlohmann::ordered_json json_;
+  // Text, since a tree of small pieces kept between large pictures splinters the heap.
+  std::string json_, csv_;
 };
 
 }  // namespace rahf::reward
