@@ -26,6 +26,8 @@ constexpr double kFormUndamaged = 0.9;
 constexpr double kMostSurplus = 0.12;
 /// Smallest pieces looked at, in parts of a picture.
 constexpr double kSmallestPiece = 10.0 / 4096;
+/// Smaller pieces are no whole objects: they are looked at when the larger ones are explained.
+constexpr double kSmallestObject = 32.0 / 4096;
 constexpr std::size_t kMostPieces = 12;
 constexpr int kMostRounds = 4;
 
@@ -250,18 +252,24 @@ class Search {
 
   /// Explains the open pieces: first those that are undamaged objects, then those with most to
   /// gain. What is left of them stays open for the next round.
-  /// @return true if something was drawn
+  /// @return true if there were any
   bool explain_pieces(int round) {
-    bool drawn = false;
+    auto pieces = open_pieces();
     std::vector<Candidate> damaged;
-    for (auto& piece : open_pieces()) {
+    for (auto& piece : pieces) {
+      const bool is_scrap = static_cast<double>(piece.size()) < kSmallestObject * area_;
+      if (is_scrap && round == 0) continue;
+      if (is_scrap && lies_beside(piece, round)) {
+        for (const auto i : piece) open_[i] = false;
+        continue;
+      }
       const auto fits = fitter_.fit(shares_of(labels_[piece.front()]), middle_of(piece));
       auto seen = judge(fits, labels_[piece.front()]);
       const bool undamaged =
           seen.form >= kFormUndamaged && surplus(piece, seen.object) <= kMostSurplus;
       Candidate candidate{std::move(piece), std::move(seen), 0};
       if (undamaged) {
-        drawn |= settle(candidate, round);
+        settle(candidate, round);
       } else {
         damaged.push_back(std::move(candidate));
       }
@@ -276,16 +284,16 @@ class Search {
     }
     std::stable_sort(damaged.begin(), damaged.end(),
                      [](const auto& a, const auto& b) { return a.gain > b.gain; });
-    for (auto& candidate : damaged) drawn |= settle(candidate, round);
-    return drawn;
+    for (auto& candidate : damaged) settle(candidate, round);
+    return !pieces.empty();
   }
 
-  /// Draws the object, or notes a blob, or leaves the piece unexplained. True if drawn.
-  bool settle(Candidate& candidate, int round) {
+  /// Draws the object, or notes a blob, or leaves the piece unexplained.
+  void settle(Candidate& candidate, int round) {
     auto& [piece, seen, gain] = candidate;
     const auto still_open =
         std::count_if(piece.begin(), piece.end(), [&](std::int32_t i) { return open_[i] != 0; });
-    if (2 * still_open < std::ssize(piece)) return false;  // explained by another since
+    if (2 * still_open < std::ssize(piece)) return;  // explained by another since
 
     const auto colour = static_cast<std::int8_t>(seen.object.colour);
     const auto footprint = pixels_within(seen.object, 0.5);
@@ -298,14 +306,13 @@ class Search {
       seen.drawn = true;
       seen.pixels = footprint;
       objects_.push_back(std::move(seen));
-      return true;
+      return;
     }
     for (const auto i : piece) open_[i] = false;
     // A thin line is no object.
-    if (beside || overlaps || deepest_of(piece).depth < 2) return false;
+    if (beside || overlaps || deepest_of(piece).depth < 2) return;
     seen.pixels = std::move(piece);
     objects_.push_back(std::move(seen));
-    return false;
   }
 
   /// Blobs of one colour that are nearer to each other than a small object is wide become one.

@@ -161,27 +161,34 @@ void ShapeFitter::climb(const ColourShares& shares, Criterion criterion, double 
 
 Point ShapeFitter::best_outline(const ColourShares& shares, std::size_t kind, Point top_left,
                                 Point bottom_right) const {
-  const auto step = std::max<std::int64_t>(1, static_cast<std::int64_t>(unit_));
   const auto clip = [&](double place) {
     return std::clamp<std::int64_t>(static_cast<std::int64_t>(place), 0, side_ - 1);
   };
-  Point best = top_left;
+  std::int64_t best_x = clip(top_left.x), best_y = clip(top_left.y);
   float most = -1e30F;
-  for (auto y = clip(top_left.y); y <= clip(bottom_right.y); y += step) {
-    for (auto x = clip(top_left.x); x <= clip(bottom_right.x); x += step) {
-      float sum = 0;
-      for (const auto& pixel : outlines_[kind]) {
-        const auto v = y + pixel.down, u = x + pixel.right;
-        if (v < 0 || u < 0 || v >= side_ || u >= side_) continue;
-        const auto i = v * side_ + u;
-        sum += pixel.down_weight * shares.down[i] + pixel.right_weight * shares.right[i];
-      }
-      if (sum <= most) continue;
-      most = sum;
-      best = {static_cast<double>(x) + 0.5, static_cast<double>(y) + 0.5};
+  const auto look = [&](std::int64_t y, std::int64_t x) {
+    float sum = 0;
+    for (const auto& pixel : outlines_[kind]) {
+      const auto v = y + pixel.down, u = x + pixel.right;
+      if (v < 0 || u < 0 || v >= side_ || u >= side_) continue;
+      const auto i = v * side_ + u;
+      sum += pixel.down_weight * shares.down[i] + pixel.right_weight * shares.right[i];
     }
+    if (sum <= most) return;
+    most = sum;
+    best_y = y;
+    best_x = x;
+  };
+  // Every other place first, then the neighbours of the best.
+  const auto step = std::max<std::int64_t>(1, static_cast<std::int64_t>(unit_));
+  for (auto y = clip(top_left.y); y <= clip(bottom_right.y); y += 2 * step) {
+    for (auto x = clip(top_left.x); x <= clip(bottom_right.x); x += 2 * step) look(y, x);
   }
-  return best;
+  const auto coarse_y = best_y, coarse_x = best_x;
+  for (auto y = coarse_y - step; y <= coarse_y + step; y += step) {
+    for (auto x = coarse_x - step; x <= coarse_x + step; x += step) look(y, x);
+  }
+  return {static_cast<double>(best_x) + 0.5, static_cast<double>(best_y) + 0.5};
 }
 
 Fits ShapeFitter::refined(const ColourShares& shares, Criterion criterion, Fits fits) const {
