@@ -21,7 +21,7 @@ constexpr double kClickRadius = 1.0 / 20;
 constexpr double kUncovered = 0.12;
 constexpr int kPlacesConsidered = 4;
 constexpr double kMissedClick = 0.1;
-constexpr double kFalseClick = 0.015;  ///< Per picture and kind.
+constexpr double kFalseClick = 0.003;  ///< Per picture and kind.
 constexpr double kMissedWord = 0.15;
 constexpr double kFalseWord = 0.006;
 
