@@ -187,13 +187,13 @@ class Trainer {
 
     std::vector<OptimisedParameter> parameters;
     for (const auto& item : model_->named_parameters()) {
-      const bool is_patch = item.key().find("patch_embeddings") != std::string::npos;
+      const bool is_query = item.key().starts_with("t5.") && item.key().ends_with(".q.weight");
       const bool is_table = item.key().find("embeddings.") != std::string::npos ||
                             item.key().find("relative_attention_bias") != std::string::npos ||
                             item.key().find("shared.") != std::string::npos;
       parameters.push_back({.name = item.key(),
                             .value = item.value(),
-                            .lr_scale = is_patch ? options_.patch_lr_scale : 1,
+                            .lr_scale = is_query ? options_.query_lr_scale : 1,
                             .weight_decay = item.value().dim() > 1 && !is_table});
     }
     optimiser_ = std::make_unique<AdamW>(std::move(parameters), options_.adamw);
@@ -486,7 +486,7 @@ void TrainOptions::validate() const {
   positive("save_every", save_every);
   positive("keep", keep);
   check("check_every", static_cast<double>(check_every), check_every >= 0, ">= 0");
-  check("patch_lr_scale", patch_lr_scale, patch_lr_scale >= 0, ">= 0");
+  check("query_lr_scale", query_lr_scale, query_lr_scale >= 0, ">= 0");
   check("clip_norm", clip_norm, clip_norm >= 0, ">= 0");
   check("ema", ema, ema >= 0 && ema < 1, "in [0, 1)");
   if (batch_size % micro_batches != 0) {

@@ -64,6 +64,16 @@ TEST_CASE("ViT has the parameters of the published ViT-B/16", "[core][vit]") {
   CHECK(left.empty());
 }
 
+TEST_CASE("ViT starts with weights of the deviation asked for", "[core][vit]") {
+  auto options = kTiny;
+  options.width = 64;
+  options.initializer_range = 0.3;
+  torch::manual_seed(1);
+  const auto weights = nn::weights(*ViT(options));
+  const auto deviation = weights.at("encoder.layer.1.attention.attention.query.weight").std();
+  CHECK(deviation.item<double>() == Approx(0.3).epsilon(0.05));
+}
+
 TEST_CASE("ViT's clone computes the same and shares nothing", "[core][vit]") {
   torch::manual_seed(1);
   ViT model(kTiny);

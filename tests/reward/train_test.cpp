@@ -113,6 +113,34 @@ TEST_CASE("train_rahf starts from another model's weights and options", "[reward
   for (const auto& [name, tensor] : a) CHECK(torch::allclose(tensor, b.at(name), 0, 1e-6));
 }
 
+TEST_CASE("train_rahf moves T5's queries by query_lr_scale", "[reward][train]") {
+  const Place place;
+  auto options = small_run();
+  options.updates = 2;
+  options.ema = 0;
+  options.adamw.weight_decay = 0;
+  const auto after = [&](double scale) {
+    options.query_lr_scale = scale;
+    const auto name = "run" + std::to_string(scale);
+    train_rahf(options, place.dataset, place.run(name));
+    return io::read_safetensors(place.scratch / name / "model/model.safetensors").tensors;
+  };
+  const auto still = after(0), slow = after(0.5), full = after(1);
+  int queries = 0;
+  for (const auto& [name, weight] : still) {
+    const bool is_query = name.starts_with("t5.") && name.ends_with(".q.weight");
+    queries += is_query;
+    INFO(name);
+    if (is_query) CHECK_FALSE(torch::equal(weight, slow.at(name)));
+    // The first update (from equal gradients) is half as long; the second differs a little.
+    if (is_query) {
+      const auto way = (full.at(name) - weight).norm(), half = (slow.at(name) - weight).norm();
+      CHECK((half / way).item<double>() == Approx(0.5).margin(0.05));
+    }
+  }
+  CHECK(queries == 4);  // two encoder layers, a decoder layer with attention to both
+}
+
 TEST_CASE("train_rahf computes in bf16 about what it computes in f32", "[reward][train]") {
   const Place place;
   auto options = small_run();

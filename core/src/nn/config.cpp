@@ -64,6 +64,7 @@ ViTOptions vit_options(const std::filesystem::path& config_json) {
   config.read("num_channels", options.channels);
   config.read("layer_norm_eps", options.layer_norm_eps);
   config.read("qkv_bias", options.qkv_bias);
+  config.read("initializer_range", options.initializer_range);
   std::string activation = "gelu";
   config.read("hidden_act", activation);
   if (activation != "gelu") {

@@ -35,6 +35,7 @@ void ViTOptions::validate(std::string_view name) const {
           "image_size must be > 0 and a multiple of patch_size", image_size);
   require(channels > 0, "channels must be > 0", channels);
   require(layer_norm_eps > 0, "layer_norm_eps must be > 0", layer_norm_eps);
+  require(initializer_range > 0, "initializer_range must be > 0", initializer_range);
   require(dropout >= 0 && dropout < 1, "dropout must be in [0, 1)", dropout);
 }
 
@@ -189,7 +190,7 @@ void ViTImpl::reset() {
     if (item.key().find("layernorm") != std::string::npos) continue;
     const bool is_bias = item.key().ends_with(".bias");
     is_bias ? torch::nn::init::zeros_(item.value())
-            : torch::nn::init::normal_(item.value(), 0, 0.02);
+            : torch::nn::init::normal_(item.value(), 0, options_.initializer_range);
   }
 }
 

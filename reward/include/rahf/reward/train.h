@@ -29,7 +29,7 @@ struct TrainOptions {
   std::string init;
   std::string init_vit;
   std::string init_t5;
-  double patch_lr_scale = 1;
+  double query_lr_scale = 1;
   double clip_norm = 1;
   double ema = 0;
   bool bf16 = false;
@@ -64,8 +64,9 @@ struct TrainOptions {
     visit("init", self.init, "model folder to start from; its model.* options then hold");
     visit("init_vit", self.init_vit, "Hugging Face folder whose ViT weights to start from");
     visit("init_t5", self.init_t5, "Hugging Face folder whose T5 weights to start from");
-    visit("patch_lr_scale", self.patch_lr_scale,
-          "learning rate of the patch embedding over that of the rest; >= 0");
+    visit("query_lr_scale", self.query_lr_scale,
+          "learning rate of T5's queries over that of the rest; T5 does not divide attention by "
+          "sqrt(d_kv), so that Adam's steps on queries weigh sqrt(d_kv) times as much; >= 0");
     visit("clip_norm", self.clip_norm,
           "largest joint norm of the gradients; 0 clips nothing; >= 0");
     visit("ema", self.ema,

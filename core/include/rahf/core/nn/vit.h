@@ -15,16 +15,17 @@ namespace rahf::nn {
 
 /// The defaults are ViT-B/16 at 224 pixels.
 struct ViTOptions {
-  std::int64_t width = 768;       ///< D, channels of one token; > 0, a multiple of heads.
-  std::int64_t layers = 12;       ///< > 0
-  std::int64_t heads = 12;        ///< > 0
-  std::int64_t hidden = 3072;     ///< Width of the feed-forward layers; > 0.
-  std::int64_t image_size = 224;  ///< Pixels; > 0, a multiple of patch_size.
-  std::int64_t patch_size = 16;   ///< Pixels; > 0.
-  std::int64_t channels = 3;      ///< > 0
-  double layer_norm_eps = 1e-12;  ///< > 0
-  bool qkv_bias = true;           ///< Queries, keys and values have a bias.
-  double dropout = 0;             ///< After each sub-layer and on attention weights; in [0, 1).
+  std::int64_t width = 768;         ///< D, channels of one token; > 0, a multiple of heads.
+  std::int64_t layers = 12;         ///< > 0
+  std::int64_t heads = 12;          ///< > 0
+  std::int64_t hidden = 3072;       ///< Width of the feed-forward layers; > 0.
+  std::int64_t image_size = 224;    ///< Pixels; > 0, a multiple of patch_size.
+  std::int64_t patch_size = 16;     ///< Pixels; > 0.
+  std::int64_t channels = 3;        ///< > 0
+  double layer_norm_eps = 1e-12;    ///< > 0
+  bool qkv_bias = true;             ///< Queries, keys and values have a bias.
+  double initializer_range = 0.02;  ///< Deviation of the weights at the start; > 0.
+  double dropout = 0;               ///< After each sub-layer and on attention weights; in [0, 1).
   bool interpolate_positions = false;  ///< Take other picture sizes: positions are resized.
 
   template <class Self, class Visit>
@@ -38,6 +39,8 @@ struct ViTOptions {
     visit("channels", self.channels, "channels of a picture; > 0");
     visit("layer_norm_eps", self.layer_norm_eps, "added to the variance; > 0");
     visit("qkv_bias", self.qkv_bias, "queries, keys and values have a bias");
+    visit("initializer_range", self.initializer_range,
+          "standard deviation of the weights at the start; > 0");
     visit("dropout", self.dropout, "share dropped in training; in [0, 1)");
     visit("interpolate_positions", self.interpolate_positions,
           "take other picture sizes by resizing the position embeddings");
@@ -54,7 +57,7 @@ struct ViTOptions {
 ///     tokens = [cls, conv(pixels)] + positions
 ///     each layer:  x += attention(norm(x));  x += W2 gelu(W1 norm(x))
 ///
-/// reset() draws normals of deviation 0.02 from torch's default generator. Random in
+/// reset() draws normals of deviation initializer_range from torch's default generator. Random in
 /// training only where dropout > 0.
 class ViTImpl : public torch::nn::Cloneable<ViTImpl> {
  public:
