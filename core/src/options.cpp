@@ -88,14 +88,25 @@ void read_list(const std::string& text, std::vector<T>& values) {
   values = std::move(parsed);
 }
 
+// Names are `with_underscores` in config files and `--with-dashes` on the command line; each takes
+// the other's, too.
+std::string with_underscores(std::string name) {
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+std::string with_dashes(std::string name) {
+  std::replace(name.begin(), name.end(), '_', '-');
+  return name;
+}
+
 const OptionField* find(const std::vector<OptionField>& fields, const std::string& name) {
   const auto it = std::find_if(fields.begin(), fields.end(),
                                [&](const OptionField& field) { return field.name == name; });
   return it == fields.end() ? nullptr : &*it;
 }
 
-// The known name nearest to a misspelt one, as " (did you mean 'x'?)", or nothing if none is near.
-std::string hint(const std::vector<OptionField>& fields, const std::string& name) {
+// The known name nearest to a misspelt one, or null if none is near.
+const OptionField* nearest(const std::vector<OptionField>& fields, const std::string& name) {
   const OptionField* best = nullptr;
   std::size_t best_distance = std::max<std::size_t>(name.size() / 3, 1) + 1;
   for (const auto& field : fields) {
@@ -115,7 +126,7 @@ std::string hint(const std::vector<OptionField>& fields, const std::string& name
       best = &field;
     }
   }
-  return best == nullptr ? "" : " (did you mean '" + best->name + "'?)";
+  return best;
 }
 
 }  // namespace
@@ -189,10 +200,12 @@ void read_config(std::istream& in, const std::string& file_name,
     if (equals == std::string::npos || equals > text.find('#')) {
       throw ConfigError(where + "expected 'name = value', got '" + text + "'");
     }
-    const auto name = trimmed(text.substr(0, equals));
+    const auto name = with_underscores(trimmed(text.substr(0, equals)));
     const auto* field = find(fields, name);
     if (field == nullptr) {
-      throw ConfigError(where + "unknown option '" + name + "'" + hint(fields, name));
+      const auto* other = nearest(fields, name);
+      throw ConfigError(where + "unknown option '" + name + "'" +
+                        (other == nullptr ? "" : " (did you mean '" + other->name + "'?)"));
     }
     const auto [it, is_new] = first_line.try_emplace(name, line_number);
     if (!is_new) {
@@ -236,9 +249,14 @@ CommandLine::Parsed CommandLine::parse(const std::vector<std::string>& arguments
     // A flag takes a value only as --flag=false, so that a positional argument may follow it.
     auto joined = arguments;
     for (std::ptrdiff_t i = 0; i < options_end - arguments.begin(); ++i) {
-      const auto* field =
-          joined[i].starts_with("--") ? find(options, joined[i].substr(2)) : nullptr;
-      if (field != nullptr && field->is_flag) joined[i] += "=true";
+      auto& argument = joined[i];
+      if (!argument.starts_with("--")) continue;
+      const auto equals = std::min(argument.find('='), argument.size());
+      const auto name = with_underscores(argument.substr(2, equals - 2));
+      const auto* field = find(options, name);
+      if (field == nullptr) continue;
+      const bool is_bare_flag = field->is_flag && equals == argument.size();
+      argument = "--" + name + (is_bare_flag ? "=true" : argument.substr(equals));
     }
     const auto parsed = po::command_line_parser(joined)
                             .options(description)
@@ -254,7 +272,7 @@ CommandLine::Parsed CommandLine::parse(const std::vector<std::string>& arguments
         continue;
       }
       const auto& name = option.string_key;
-      if (!seen.insert(name).second) throw UsageError("--" + name + " is given twice");
+      if (!seen.insert(name).second) throw UsageError("--" + with_dashes(name) + " is given twice");
       if (name == "config") {
         config_file = option.value.front();
       } else {
@@ -265,7 +283,10 @@ CommandLine::Parsed CommandLine::parse(const std::vector<std::string>& arguments
     auto name = error.get_option_name();
     name = name.substr(0, name.find('='));
     name.erase(0, name.find_first_not_of('-'));
-    throw UsageError("unknown option '--" + name + "'" + hint(options, name));
+    const auto* other = nearest(options, with_underscores(name));
+    throw UsageError(
+        "unknown option '--" + name + "'" +
+        (other == nullptr ? "" : " (did you mean '--" + with_dashes(other->name) + "'?)"));
   } catch (const po::error& error) {
     throw UsageError(error.what());
   }
@@ -286,7 +307,7 @@ CommandLine::Parsed CommandLine::parse(const std::vector<std::string>& arguments
     } catch (const UsageError&) {
       throw;
     } catch (const ConfigError& error) {
-      throw UsageError("--" + field->name + " " + error.what());
+      throw UsageError("--" + with_dashes(field->name) + " " + error.what());
     }
     result.given.push_back(field->name);
   }
@@ -308,7 +329,7 @@ std::string CommandLine::help() const {
   };
   entry("--config FILE", "reads options from 'name = value' lines; the command line wins");
   for (const auto& field : options) {
-    auto left = "--" + field.name;
+    auto left = "--" + with_dashes(field.name);
     if (!field.choices.empty()) {
       left += " " + field.choices;
     } else if (!field.is_flag) {

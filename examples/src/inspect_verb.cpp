@@ -43,9 +43,9 @@ struct InspectVerbOptions {
           "CSV file with columns 'file' (from the CSV's folder) and 'prompt'; without PICTURE "
           "arguments all its files are inspected");
     visit("out", self.out, "folder for overlays, maps and inspection.json; none without it");
-    visit("self-test", self.self_test,
+    visit("self_test", self.self_test,
           "instead: tries the inspector on pictures of which all is known, and prints its figures");
-    visit("contact-sheet", self.contact_sheet,
+    visit("contact_sheet", self.contact_sheet,
           "instead: a picture file to fill with closed-world pictures and what is seen in them");
     visit("count", self.count,
           "pictures of the self-test (of each kind) or on the sheet; 0: 500 and 16; >= 0");

@@ -54,7 +54,19 @@ struct Outer {
   bool operator==(const Outer&) const = default;
 };
 
-void configure(Outer& options, const std::string& text) {
+struct Spelling {
+  std::int64_t far_away = 0;
+  bool very_far = false;
+
+  template <class Self, class Visit>
+  static void fields(Self& self, Visit&& visit) {
+    visit("far_away", self.far_away, "steps; > 0");
+    visit("very_far", self.very_far, "and further");
+  }
+};
+
+template <class Options>
+void configure(Options& options, const std::string& text) {
   std::istringstream in(text);
   rahf::read_config(in, "a.cfg", option_fields(options));
 }
@@ -164,6 +176,24 @@ TEST_CASE("CommandLine sets options in every form", "[core][options]") {
   CHECK(parsed.arguments.empty());
 }
 
+TEST_CASE("Options take dashes and underscores alike", "[core][options]") {
+  Spelling options;
+  const rahf::CommandLine line{
+      .usage = "rahf x", .summary = "", .options = option_fields(options), .positional = ""};
+  line.parse({"--far-away", "1", "--very-far"});
+  CHECK(options.far_away == 1);
+  CHECK(options.very_far);
+  line.parse({"--far_away=2", "--very_far=false"});
+  CHECK(options.far_away == 2);
+  CHECK_FALSE(options.very_far);
+  configure(options, "far-away = 3\nvery_far = true\n");
+  CHECK(options.far_away == 3);
+  CHECK(options.very_far);
+  CHECK(line.help().find("--far-away VALUE") != std::string::npos);
+  CHECK_THROWS_AS(line.parse({"--far-away", "1", "--far_away", "2"}), UsageError);
+  CHECK_THROWS_AS(configure(options, "far-away = 3\nfar_away = 3\n"), ConfigError);
+}
+
 TEST_CASE("CommandLine keeps positional arguments in order", "[core][options]") {
   Outer options;
   const auto parsed =
@@ -194,8 +224,8 @@ TEST_CASE("CommandLine wins over the config file, which wins over defaults", "[c
 
 TEST_CASE("CommandLine names the argument that is wrong", "[core][options][errors]") {
   const auto [arguments, message] = GENERATE(table<std::vector<std::string>, std::string>({
-      {{"--rat", "1"}, "unknown option '--rat' (did you mean 'rate'?)"},
-      {{"--vit.widht=1"}, "unknown option '--vit.widht' (did you mean 'vit.width'?)"},
+      {{"--rat", "1"}, "unknown option '--rat' (did you mean '--rate'?)"},
+      {{"--vit.widht=1"}, "unknown option '--vit.widht' (did you mean '--vit.width'?)"},
       {{"--rate", "1", "--rate", "2"}, "--rate is given twice"},
       {{"--rate", "fast"}, "--rate must be a number, got 'fast'"},
       {{"--rate"}, "--rate"},

@@ -23,7 +23,7 @@ struct EnumNames;
 
 /// One option as the command line, a config file and --help see it.
 struct OptionField {
-  std::string name;                             ///< For example "vit.width".
+  std::string name;                             ///< For example "vit.layer_norm_eps".
   std::string help;                             ///< Meaning, unit and allowed range.
   std::string choices;                          ///< "a|b|c" for an enum, else empty.
   bool is_flag = false;                         ///< A bool: on the command line it needs no value.
@@ -128,6 +128,9 @@ class UsageError : public ConfigError {
 };
 
 /// The command line of one verb: its options, `--config FILE`, and positional arguments.
+///
+/// An option `vit.layer_norm_eps` is shown as `--vit.layer-norm-eps`. Config files and command line
+/// take dashes and underscores alike.
 struct CommandLine {
   std::string usage;    ///< For example "rahf world --count N --out DIR".
   std::string summary;  ///< What the verb does, in a sentence or a paragraph.

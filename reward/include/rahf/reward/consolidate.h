@@ -52,13 +52,13 @@ struct ConsolidateOptions {
     visit("annotations", self.annotations, "JSON Lines, one record per picture and annotator");
     visit("pictures", self.pictures, "folder that the records' image is relative to");
     visit("out", self.out, "the dataset to write, HDF5");
-    visit("map-size", self.map_size,
+    visit("map_size", self.map_size,
           "height and width of heatmaps, pixels; 0: the pictures' size if all alike and square, "
           "else 512; >= 0");
-    visit("dev-share", self.dev_share, "share of prompts for development; in [0, 1]");
-    visit("test-share", self.test_share, "share of prompts for testing; in [0, 1]");
-    visit("split-seed", self.split_seed, "another seed is another split");
-    visit("skip-bad", self.skip_bad, "leave bad records out instead of stopping");
+    visit("dev_share", self.dev_share, "share of prompts for development; in [0, 1]");
+    visit("test_share", self.test_share, "share of prompts for testing; in [0, 1]");
+    visit("split_seed", self.split_seed, "another seed is another split");
+    visit("skip_bad", self.skip_bad, "leave bad records out instead of stopping");
   }
   /// @throws ConfigError naming the option.
   void validate() const;

@@ -29,13 +29,13 @@ struct InspectorOptions {
     visit(
         "side", self.side,
         "height and width at which pictures are looked at; others are resized; 32 to 256, pixels");
-    visit("noise-tolerance", self.noise_tolerance,
+    visit("noise_tolerance", self.noise_tolerance,
           "unexplained differences (RMS around a pixel, over channels) up to this many of 255 "
           "levels are forgiven; >= 0");
-    visit("edge-tolerance", self.edge_tolerance,
+    visit("edge_tolerance", self.edge_tolerance,
           "the same beside edges, as a part of the contrast there: forgives blur and JPEG; in "
           "[0, 1)");
-    visit("full-residual", self.full_residual,
+    visit("full_residual", self.full_residual,
           "a difference of so many levels above what is forgiven counts in full; > 0");
   }
   /// @throws ConfigError

@@ -22,10 +22,10 @@ struct WorldOptions {
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
     visit("size", self.size, "height and width of a picture, pixels; in [32, 256]");
-    visit("flawed-share", self.flawed_share, "share of pictures with one or two flaws; in [0, 1]");
-    visit("mismatched-share", self.mismatched_share,
+    visit("flawed_share", self.flawed_share, "share of pictures with one or two flaws; in [0, 1]");
+    visit("mismatched_share", self.mismatched_share,
           "share of pictures that differ from their caption in one or two ways; in [0, 1]");
-    visit("two-group-share", self.two_group_share,
+    visit("two_group_share", self.two_group_share,
           "share of captions with two groups of objects; in [0, 1]");
     visit("annotators", self.annotators, "people who judge each picture; in [0, 27]");
   }
