@@ -40,7 +40,7 @@ RahfOptions read_options(const std::filesystem::path& folder) {
   auto rest = config["options"];
   for (auto& field : option_fields(options)) {
     const auto it = rest.find(field.name);
-    if (it == rest.end()) throw CheckpointError(file.string() + ": options lack " + field.name);
+    if (it == rest.end()) continue;  // younger than the file: its default is what held before
     try {
       field.set(it->is_string() ? it->get<std::string>() : it->dump());
     } catch (const ConfigError& error) {

@@ -188,12 +188,15 @@ class Trainer {
     std::vector<OptimisedParameter> parameters;
     for (const auto& item : model_->named_parameters()) {
       const bool is_query = item.key().starts_with("t5.") && item.key().ends_with(".q.weight");
+      const bool is_heatmap = item.key().starts_with("heatmap_predictor.");
       const bool is_table = item.key().find("embeddings.") != std::string::npos ||
                             item.key().find("relative_attention_bias") != std::string::npos ||
                             item.key().find("shared.") != std::string::npos;
       parameters.push_back({.name = item.key(),
                             .value = item.value(),
-                            .lr_scale = is_query ? options_.query_lr_scale : 1,
+                            .lr_scale = is_query     ? options_.query_lr_scale
+                                        : is_heatmap ? options_.heatmap_lr_scale
+                                                     : 1,
                             .weight_decay = item.value().dim() > 1 && !is_table});
     }
     optimiser_ = std::make_unique<AdamW>(std::move(parameters), options_.adamw);
@@ -487,6 +490,7 @@ void TrainOptions::validate() const {
   positive("keep", keep);
   check("check_every", static_cast<double>(check_every), check_every >= 0, ">= 0");
   check("query_lr_scale", query_lr_scale, query_lr_scale >= 0, ">= 0");
+  check("heatmap_lr_scale", heatmap_lr_scale, heatmap_lr_scale >= 0, ">= 0");
   check("clip_norm", clip_norm, clip_norm >= 0, ">= 0");
   check("ema", ema, ema >= 0 && ema < 1, "in [0, 1)");
   if (batch_size % micro_batches != 0) {

@@ -56,6 +56,16 @@ TEST_CASE("ChannelNorm has the mean square or the deviation one over channels", 
   CHECK(torch::allclose(layer.square().mean(1), torch::ones({2, 3, 3}), 0, 1e-4));
 }
 
+TEST_CASE("ChannelNorm's gradient is bounded by its eps", "[reward][heads]") {
+  const auto design = GENERATE(HeadDesign::kPlain, HeadDesign::kResidual);
+  auto x = (torch::tensor({1e-4F, -1e-4F}).reshape({1, 2, 1, 1})).requires_grad_();
+  ChannelNorm norm(2, design, /*eps=*/0.01);
+  const auto y = norm->forward(x);
+  CHECK(y.abs().max().item<double>() == Approx(1e-3).epsilon(1e-3));  // x / sqrt(eps)
+  y.select(1, 0).sum().backward();
+  CHECK(x.grad().abs().max().item<double>() <= 10.001);
+}
+
 TEST_CASE("heads say which of their options cannot be", "[reward][heads][errors]") {
   REQUIRE_THROWS_MATCHES(HeatmapHead(8, HeatmapHeadOptions{.entry = {}}), rahf::ConfigError,
                          Says("heatmap_head.entry = , must be one or more numbers > 0"));

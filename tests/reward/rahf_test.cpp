@@ -205,6 +205,20 @@ TEST_CASE("a saved RAHF judges as before it was saved", "[reward][rahf]") {
   CHECK(io::read_safetensors(scratch / "model/model.safetensors").metadata.at("seed") == "11");
 }
 
+TEST_CASE("load_reward takes the default of an option that a folder is older than",
+          "[reward][rahf]") {
+  const ScratchFolder scratch;
+  const auto reward = tiny_reward(Variant::kMultiHead);
+  save_rahf(scratch / "model", reward->model(), reward->codec().tokenizer(), {});
+  auto config = io::read_file(scratch / "model/config.json");
+  const auto line = config.find("\"heatmap.norm_eps\"");
+  REQUIRE(line != std::string::npos);
+  config.erase(line, config.find('\n', line) - line);
+  io::write_atomically(scratch / "model/config.json", config);
+  const auto loaded = RahfReward::load(scratch / "model");
+  CHECK(loaded->model().options().heatmap.norm_eps == RahfOptions().heatmap.norm_eps);
+}
+
 TEST_CASE("load_reward says what is wrong with a folder", "[reward][rahf][errors]") {
   const ScratchFolder scratch;
   const auto reward = tiny_reward(Variant::kMultiHead);
@@ -226,7 +240,7 @@ TEST_CASE("load_reward says what is wrong with a folder", "[reward][rahf][errors
   }
   SECTION("an option that is not known") {
     replace("\"variant\"", "\"varian\"");
-    REQUIRE_THROWS_MATCHES(load_reward(folder), CheckpointError, Says("options lack variant"));
+    REQUIRE_THROWS_MATCHES(load_reward(folder), CheckpointError, Says("unknown option varian"));
   }
   SECTION("a size that the weights do not have") {
     replace("\"t5.d_ff\": 24", "\"t5.d_ff\": 32");

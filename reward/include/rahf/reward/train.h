@@ -30,6 +30,7 @@ struct TrainOptions {
   std::string init_vit;
   std::string init_t5;
   double query_lr_scale = 1;
+  double heatmap_lr_scale = 1;
   double clip_norm = 1;
   double ema = 0;
   bool bf16 = false;
@@ -67,6 +68,9 @@ struct TrainOptions {
     visit("query_lr_scale", self.query_lr_scale,
           "learning rate of T5's queries over that of the rest; T5 does not divide attention by "
           "sqrt(d_kv), so that Adam's steps on queries weigh sqrt(d_kv) times as much; >= 0");
+    visit("heatmap_lr_scale", self.heatmap_lr_scale,
+          "learning rate of the heatmap heads, whose convolutions are narrow, over that of the "
+          "rest; >= 0");
     visit("clip_norm", self.clip_norm,
           "largest joint norm of the gradients; 0 clips nothing; >= 0");
     visit("ema", self.ema,
