@@ -4,6 +4,7 @@
 #include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/empty_like.h>
 
 #include <algorithm>
 #include <utility>
@@ -12,6 +13,16 @@
 #include "rahf/core/options.h"
 
 namespace rahf {
+namespace {
+
+// The fused kernels walk a parameter and its gradient side by side in memory, whatever their
+// strides; convolutions of channels-last pictures give channels-last gradients.
+torch::Tensor laid_out_as(const torch::Tensor& value, const torch::Tensor& gradient) {
+  if (gradient.strides() == value.strides()) return gradient;
+  return at::empty_like(value).copy_(gradient);
+}
+
+}  // namespace
 
 void AdamW::Options::validate() const {
   const auto check = [](const char* name, double value, bool ok, const char* range) {
@@ -57,10 +68,14 @@ void AdamW::step(const std::vector<torch::Tensor>& gradients, double learning_ra
       return some;
     };
     const auto steps = pick(steps_);
+    auto laid_out = pick(gradients);
+    for (std::size_t k = 0; k < laid_out.size(); ++k) {
+      laid_out[k] = laid_out_as(values_[group.members[k]], laid_out[k]);
+    }
     for (const auto& step : steps) step.add_(1);
     std::optional<torch::Tensor> skip;
     if (found_inf.defined()) skip = found_inf;
-    at::_fused_adamw_(pick(values_), pick(gradients), pick(means_), pick(squares_), {}, steps,
+    at::_fused_adamw_(pick(values_), laid_out, pick(means_), pick(squares_), {}, steps,
                       learning_rate * group.lr_scale, options_.beta1, options_.beta2,
                       group.weight_decay, options_.epsilon, /*amsgrad=*/false, /*maximize=*/false,
                       /*grad_scale=*/{}, skip);

@@ -36,6 +36,21 @@ TEST_CASE("AdamW follows torch::optim::AdamW", "[core][adamw]") {
   CHECK(torch::allclose(own, reference, 0, 1e-6));
 }
 
+TEST_CASE("AdamW takes gradients in whatever memory format they come", "[core][adamw]") {
+  torch::manual_seed(3);
+  auto rows = torch::randn({4, 3, 2, 2});
+  auto mixed = rows.clone();
+  AdamW optimiser({{.name = "w", .value = rows}}, {});
+  AdamW other({{.name = "w", .value = mixed}}, {});
+  for (int i = 0; i < 3; ++i) {
+    const auto gradient = torch::randn({4, 3, 2, 2});
+    optimiser.step({gradient}, 0.1);
+    // As convolutions of channels-last pictures give them.
+    other.step({gradient.contiguous(torch::MemoryFormat::ChannelsLast)}, 0.1);
+  }
+  CHECK(torch::equal(rows, mixed));
+}
+
 TEST_CASE("AdamW scales learning rates and spares what has no decay", "[core][adamw]") {
   auto slow = torch::ones({2}), still = torch::ones({2}), plain = torch::ones({2});
   AdamW optimiser({{.name = "slow", .value = slow, .lr_scale = 0.1},

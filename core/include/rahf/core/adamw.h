@@ -49,7 +49,7 @@ class AdamW {
   const std::vector<torch::Tensor>& values() const { return values_; }
 
   /// One step, unless `found_inf` is 1: then nothing changes.
-  /// @param gradients  one per parameter, of its shape
+  /// @param gradients  one per parameter, of its shape, in any memory format
   /// @param found_inf  [] f32, 0 or 1; undefined is 0
   void step(const std::vector<torch::Tensor>& gradients, double learning_rate,
             const torch::Tensor& found_inf = {});
