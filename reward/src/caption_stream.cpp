@@ -10,10 +10,23 @@
 namespace rahf::reward {
 namespace {
 
-std::pair<std::string, std::string> neighbours(const std::vector<std::string>& words,
-                                               std::size_t i) {
-  return {i > 0 ? words[i - 1] : std::string(),
-          i + 1 < words.size() ? words[i + 1] : std::string()};
+/// "left of" can stand where "above" does.
+constexpr std::size_t kLongestSpan = 2;
+
+const std::string kEnd;  // Stands beside the first and the last word.
+
+/// Cuts the words into single ones and, at about `share` of the places, into chosen spans of one
+/// to kLongestSpan words; visit(span, where it ends, whether it is chosen).
+template <class Visit>
+void for_spans(const std::vector<std::string>& words, double share, std::mt19937_64& engine,
+               Visit&& visit) {
+  for (std::size_t begin = 0; begin < words.size();) {
+    const bool chosen = uniform(engine) < share;
+    const auto longest = static_cast<std::int64_t>(std::min(kLongestSpan, words.size() - begin));
+    const auto end = begin + (chosen ? 1 + uniform_int(engine, longest) : 1);
+    visit(std::vector<std::string>(words.begin() + begin, words.begin() + end), end, chosen);
+    begin = end;
+  }
 }
 
 }  // namespace
@@ -35,35 +48,63 @@ void CaptionOptions::validate() const {
 CaptionStream::CaptionStream(const std::vector<std::string>& prompts, CaptionOptions options)
     : options_(options) {
   options_.validate();
-  std::map<Context, std::set<std::string>> seen;
+  std::map<Context, std::set<Words>> seen;
   for (const auto& prompt : prompts) {
     const auto words = text::split_words(prompt);
-    for (std::size_t i = 0; i < words.size(); ++i) seen[neighbours(words, i)].insert(words[i]);
+    for (std::size_t i = 0; i < words.size(); ++i) {
+      const auto& before = i > 0 ? words[i - 1] : kEnd;
+      for (auto end = i + 1; end <= std::min(i + kLongestSpan, words.size()); ++end) {
+        const auto& after = end < words.size() ? words[end] : kEnd;
+        seen[{before, after}].emplace(words.begin() + i, words.begin() + end);
+      }
+    }
   }
-  for (const auto& [context, words] : seen) seen_[context] = {words.begin(), words.end()};
+  for (const auto& [context, spans] : seen) seen_[context] = {spans.begin(), spans.end()};
 }
 
 CaptionTask CaptionStream::draw(const std::vector<std::string>& caption,
                                 std::mt19937_64& engine) const {
-  CaptionTask task{caption, caption, std::vector<std::uint8_t>(caption.size(), 0)};
-  if (uniform(engine) >= options_.corrupt_share) {
-    const bool all = uniform(engine) < options_.mask_all;
-    for (auto& word : task.shown) {
-      if (all || uniform(engine) < options_.mask_words) word = kHidden;
+  return uniform(engine) < options_.corrupt_share ? corrupt(caption, engine)
+                                                  : hide(caption, engine);
+}
+
+CaptionTask CaptionStream::hide(const Words& caption, std::mt19937_64& engine) const {
+  CaptionTask task{{}, caption, std::vector<std::uint8_t>(caption.size(), 0)};
+  const double share = uniform(engine) < options_.mask_all ? 1 : options_.mask_words;
+  for_spans(caption, share, engine, [&](const Words& span, std::size_t, bool chosen) {
+    if (chosen) {
+      task.shown.push_back(kHidden);
+    } else {
+      task.shown.insert(task.shown.end(), span.begin(), span.end());
     }
-    return task;
-  }
-  for (std::size_t i = 0; i < caption.size(); ++i) {
-    if (uniform(engine) >= options_.corrupt_words) continue;
-    const auto found = seen_.find(neighbours(caption, i));
-    if (found == seen_.end() || found->second.size() < 2) continue;
-    const auto& words = found->second;
-    auto pick = words[uniform_int(engine, static_cast<std::int64_t>(words.size()))];
-    if (pick == caption[i]) continue;
-    task.shown[i] = task.target[i] = pick;
-    task.misaligned[i] = 1;
-  }
+  });
   return task;
+}
+
+CaptionTask CaptionStream::corrupt(const Words& caption, std::mt19937_64& engine) const {
+  CaptionTask task;
+  for_spans(caption, options_.corrupt_words, engine,
+            [&](const Words& span, std::size_t end, bool chosen) {
+              const auto& before = task.target.empty() ? kEnd : task.target.back();
+              const auto& after = end < caption.size() ? caption[end] : kEnd;
+              const auto& shown = chosen ? another(before, span, after, engine) : span;
+              for (std::size_t j = 0; j < shown.size(); ++j) {
+                const bool same = shown.size() == span.size() && shown[j] == span[j];
+                task.target.push_back(shown[j]);
+                task.misaligned.push_back(same ? 0 : 1);
+              }
+            });
+  task.shown = task.target;
+  return task;
+}
+
+const CaptionStream::Words& CaptionStream::another(const std::string& before, const Words& span,
+                                                   const std::string& after,
+                                                   std::mt19937_64& engine) const {
+  const auto found = seen_.find({before, after});
+  if (found == seen_.end()) return span;
+  const auto& spans = found->second;
+  return spans[uniform_int(engine, static_cast<std::int64_t>(spans.size()))];
 }
 
 }  // namespace rahf::reward

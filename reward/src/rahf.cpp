@@ -40,6 +40,13 @@ void RahfOptions::validate() const {
     throw ConfigError("RahfOptions.vit.width = " + std::to_string(vit.width) +
                       ", must be a multiple of 4 with position_amplitude");
   }
+  if (!(image_mean >= 0 && image_mean <= 1)) {
+    throw ConfigError("RahfOptions.image_mean = " + option_text::write(image_mean) +
+                      ", must be in [0, 1]");
+  }
+  if (!(image_std > 0)) {
+    throw ConfigError("RahfOptions.image_std = " + option_text::write(image_std) + ", must be > 0");
+  }
   const auto doublings = static_cast<std::int64_t>(heatmap.stages.size());
   if (vit.patch_size != std::int64_t{1} << doublings) {
     throw ConfigError("RahfOptions.heatmap.stages: " + std::to_string(doublings) +
@@ -81,8 +88,8 @@ torch::Tensor RahfModelImpl::image_tokens(const torch::Tensor& images) {
   const auto size = options_.vit.image_size;
   const auto fitting =
       images.size(2) == size && images.size(3) == size ? images : io::resize(images, size, size);
-  const auto states = vit_->forward((fitting - 0.5) / 0.5);  // [B, 1 + g*g, D_vit]
-  return visual_token_projection_->forward(states);          // [B, 1 + g*g, D]
+  const auto states = vit_->forward((fitting - options_.image_mean) / options_.image_std);
+  return visual_token_projection_->forward(states);  // [B, 1 + g*g, D]
 }
 
 Encoded RahfModelImpl::encode(const torch::Tensor& image_tokens, const TokenBatch& text) {

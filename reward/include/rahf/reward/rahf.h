@@ -39,6 +39,8 @@ struct RahfOptions {
   DecoderContext decoder_context = DecoderContext::kText;
   double position_amplitude = 0;  ///< > 0 starts ViT's positions as 2-D sines and cosines of that
                                   ///< amplitude; 0 as Hugging Face does (normal, sd .02).
+  double image_mean = 0.5;        ///< ViT sees (pixel - image_mean) / image_std. Where pictures
+  double image_std = 0.5;         ///< share a background, its grey keeps it from drowning the rest.
   nn::ViTOptions vit;
   nn::T5Options t5;
   HeatmapHeadOptions heatmap;
@@ -50,6 +52,8 @@ struct RahfOptions {
     visit("decoder_context", self.decoder_context, "encoder states that the text decoder sees");
     visit("position_amplitude", self.position_amplitude,
           "start of ViT's positions: sines of this amplitude; 0 starts small; >= 0");
+    visit("image_mean", self.image_mean, "ViT sees (pixel - image_mean) / image_std; in [0, 1]");
+    visit("image_std", self.image_std, "see image_mean; > 0");
     visit("vit", self.vit, "");
     visit("t5", self.t5, "");
     visit("heatmap", self.heatmap, "");

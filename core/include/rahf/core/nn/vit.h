@@ -64,7 +64,7 @@ class ViTImpl : public torch::nn::Cloneable<ViTImpl> {
   explicit ViTImpl(ViTOptions options = {});
   void reset() override;
 
-  /// @param pixels  [B, C, H, W] f32  normalised to mean 0.5, deviation 0.5: in [-1, 1]
+  /// @param pixels  [B, C, H, W] f32  normalised, as a rule (x - 0.5) / 0.5: in [-1, 1]
   /// @return        [B, 1 + N, D]  last hidden state: class token first, then patches by rows
   torch::Tensor forward(const torch::Tensor& pixels);
 
