@@ -69,9 +69,10 @@ CaptionTask CaptionStream::draw(const std::vector<std::string>& caption,
 }
 
 CaptionTask CaptionStream::hide(const Words& caption, std::mt19937_64& engine) const {
-  CaptionTask task{{}, caption, std::vector<std::uint8_t>(caption.size(), 0)};
+  CaptionTask task{{}, caption, std::vector<std::uint8_t>(caption.size(), 0), {}};
   const double share = uniform(engine) < options_.mask_all ? 1 : options_.mask_words;
   for_spans(caption, share, engine, [&](const Words& span, std::size_t, bool chosen) {
+    task.asked.insert(task.asked.end(), span.size(), chosen ? 1 : 0);
     if (chosen) {
       task.shown.push_back(kHidden);
     } else {
@@ -95,6 +96,7 @@ CaptionTask CaptionStream::corrupt(const Words& caption, std::mt19937_64& engine
               }
             });
   task.shown = task.target;
+  task.asked.assign(task.target.size(), 1);
   return task;
 }
 

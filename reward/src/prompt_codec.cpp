@@ -46,6 +46,18 @@ std::vector<std::int64_t> PromptCodec::target_ids(
   return ids;
 }
 
+std::vector<std::uint8_t> PromptCodec::target_mask(const std::vector<std::string>& words,
+                                                   const std::vector<std::uint8_t>& misaligned,
+                                                   const std::vector<std::uint8_t>& asked) const {
+  std::vector<std::uint8_t> mask;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const auto pieces = tokenizer_->encode(words[i]).size();
+    mask.insert(mask.end(), pieces + (misaligned[i] != 0 ? suffix_.size() : 0), asked[i]);
+  }
+  mask.push_back(std::all_of(asked.begin(), asked.end(), [](auto flag) { return flag != 0; }));
+  return mask;
+}
+
 PlainSequence PromptCodec::plain(const std::vector<std::string>& words) const {
   PlainSequence sequence;
   for (const auto& word : words) {

@@ -67,19 +67,22 @@ torch::Tensor caption_loss(RahfModelImpl& model, const PromptCodec& codec,
                            const std::vector<Words>& words, const CaptionStream& captions,
                            std::mt19937_64& engine) {
   Ids rows;
-  std::vector<Ids> texts, targets;
+  std::vector<Ids> texts, targets, counted;
   for (std::size_t b = 0; b < words.size(); ++b) {
     if (!shows_all(batch, b)) continue;
     const auto task = captions.draw(words[b], engine);
     rows.push_back(static_cast<std::int64_t>(b));
     texts.push_back(codec.encoder_ids(task.shown));
     targets.push_back(codec.target_ids(task.target, task.misaligned));
+    const auto mask = codec.target_mask(task.target, task.misaligned, task.asked);
+    counted.emplace_back(mask.begin(), mask.end());
   }
   if (rows.empty()) return pictures.sum() * 0;
   const auto device = pictures.device();
   const auto chosen = pictures.index_select(0, torch::tensor(rows, torch::kLong).to(device));
-  return token_loss(model, model.encode(chosen, codec.pad(texts).to(device)),
-                    codec.pad(targets).to(device));
+  const auto asked = codec.pad(counted);
+  const TokenBatch target{codec.pad(targets).ids, asked.mask & asked.ids.eq(1)};
+  return token_loss(model, model.encode(chosen, codec.pad(texts).to(device)), target.to(device));
 }
 
 }  // namespace

@@ -14,6 +14,7 @@ struct CaptionTask {
   std::vector<std::string> shown;        ///< What the encoder reads.
   std::vector<std::string> target;       ///< What the decoder writes, ...
   std::vector<std::uint8_t> misaligned;  ///< ... with these words marked.
+  std::vector<std::uint8_t> asked;  ///< Words that count: the rest would be copied from `shown`.
 };
 
 struct CaptionOptions {

@@ -46,6 +46,12 @@ class PromptCodec {
   std::vector<std::int64_t> target_ids(const std::vector<std::string>& words,
                                        const std::vector<std::uint8_t>& misaligned) const;
 
+  /// Which of those pieces belong to the words that are flagged in `asked`; the end-of-sequence id
+  /// does if every word does.
+  std::vector<std::uint8_t> target_mask(const std::vector<std::string>& words,
+                                        const std::vector<std::uint8_t>& misaligned,
+                                        const std::vector<std::uint8_t>& asked) const;
+
   /// The prompt without any mark, for one teacher-forced pass.
   PlainSequence plain(const std::vector<std::string>& words) const;
 
