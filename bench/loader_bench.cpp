@@ -5,7 +5,7 @@
 
 #include "pictures.h"
 #include "rahf/core/io/image_file.h"
-#include "rahf/reward/loader.h"
+#include "rahf/reward/data/loader.h"
 
 namespace {
 

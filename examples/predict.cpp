@@ -2,7 +2,7 @@
 #include <iostream>
 
 #include "rahf/core/io/image_file.h"
-#include "rahf/reward/registry.h"
+#include "rahf/reward/model/registry.h"
 
 int main(int argc, char** argv) {
   if (argc != 4) return 2;

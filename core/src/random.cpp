@@ -17,6 +17,13 @@ std::uint64_t mix(std::uint64_t x) {
   return x ^ (x >> 31);
 }
 
+// The CPU's Mersenne twister keeps 32 bits of a seed; fold so that all 64 count.
+at::Generator seeded(at::Generator generator, std::uint64_t bits) {
+  generator.set_current_seed(generator.device().is_cpu() ? (bits ^ (bits >> 32)) & 0xFFFFFFFFULL
+                                                         : bits);
+  return generator;
+}
+
 }  // namespace
 
 std::uint64_t Randomness::key(std::string_view purpose, std::int64_t step) const {
@@ -27,14 +34,21 @@ std::uint64_t Randomness::key(std::string_view purpose, std::int64_t step) const
   return mix(hash ^ static_cast<std::uint64_t>(step));
 }
 
+std::uint64_t Randomness::key(std::string_view purpose, std::int64_t step,
+                              std::int64_t sample) const {
+  return mix(mix(key(purpose, step)) ^ static_cast<std::uint64_t>(sample));
+}
+
+at::Generator Randomness::generator(std::string_view purpose, std::int64_t step,
+                                    std::int64_t sample) const {
+  return seeded(at::detail::createCPUGenerator(), key(purpose, step, sample));
+}
+
 at::Generator Randomness::generator(std::string_view purpose, std::int64_t step,
                                     c10::Device device) const {
-  auto generator = device.is_cpu() ? at::detail::createCPUGenerator()
-                                   : at::globalContext().defaultGenerator(device).clone();
-  // The CPU's Mersenne twister keeps 32 bits of a seed; fold so that all 64 count.
-  const auto bits = key(purpose, step);
-  generator.set_current_seed(device.is_cpu() ? (bits ^ (bits >> 32)) & 0xFFFFFFFFULL : bits);
-  return generator;
+  return seeded(device.is_cpu() ? at::detail::createCPUGenerator()
+                                : at::globalContext().defaultGenerator(device).clone(),
+                key(purpose, step));
 }
 
 double uniform(std::mt19937_64& engine) { return static_cast<double>(engine() >> 11) * 0x1.0p-53; }

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "rahf/core/io/image_file.h"
-#include "rahf/reward/annotation.h"
-#include "rahf/reward/dataset.h"
+#include "rahf/reward/data/annotation.h"
+#include "rahf/reward/data/dataset.h"
 #include "support/scratch.h"
 
 /// A picture in which every pixel differs from its neighbours: red counts columns, green rows.

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "rahf/core/text/word_tokenizer.h"
-#include "rahf/reward/rahf.h"
+#include "rahf/reward/model/rahf.h"
 
 /// Words of the prompts in tests and of the task strings.
 inline std::shared_ptr<const rahf::text::Tokenizer> tiny_tokenizer() {

@@ -20,12 +20,16 @@ class Randomness {
  public:
   explicit Randomness(std::uint64_t seed, std::int64_t rank = 0) : seed_(seed), rank_(rank) {}
 
-  /// 64 well-mixed bits that differ for every (seed, rank, purpose, step).
+  /// 64 well-mixed bits that differ for every (seed, rank, purpose, step), and for every sample.
   std::uint64_t key(std::string_view purpose, std::int64_t step) const;
+  std::uint64_t key(std::string_view purpose, std::int64_t step, std::int64_t sample) const;
 
   /// A fresh torch generator for one purpose at one step.
   at::Generator generator(std::string_view purpose, std::int64_t step,
                           c10::Device device = c10::kCPU) const;
+
+  /// One for sample number `sample` of that step, on the CPU.
+  at::Generator generator(std::string_view purpose, std::int64_t step, std::int64_t sample) const;
 
   /// The same for draws that are not tensors.
   std::mt19937_64 engine(std::string_view purpose, std::int64_t step) const {

@@ -1,0 +1,1 @@
+#include "rahf/reward/data/sample.h"

@@ -1,0 +1,124 @@
+#include "rahf/reward/report/prediction.h"
+
+#include <c10/core/InferenceMode.h>
+#include <c10/util/StringUtil.h>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "rahf/core/error.h"
+#include "rahf/core/io/image_file.h"
+#include "rahf/core/io/resize.h"
+
+namespace rahf::reward {
+namespace {
+
+// Row `i` of maps [B, h, w] as [H, W] on the CPU.
+torch::Tensor own_map(const torch::Tensor& maps, std::int64_t i, const Image& picture) {
+  if (!maps.defined()) return {};
+  const auto map = maps.slice(0, i, i + 1).to(torch::kCPU, torch::kFloat);
+  return io::resize(map, picture.height, picture.width).clamp(0, 1)[0];
+}
+
+}  // namespace
+
+std::vector<std::uint8_t> Prediction::missed_words(double threshold) const {
+  std::vector<std::uint8_t> missed;
+  for (const double p : word_misaligned) missed.push_back(p >= threshold ? 1 : 0);
+  return missed;
+}
+
+std::vector<Prediction> predict_batch(Reward& reward, std::vector<Image> pictures,
+                                      const std::vector<std::string>& prompts,
+                                      torch::Device device) {
+  if (pictures.size() != prompts.size()) {
+    throw ShapeError(c10::str("predict_batch: prompts must be as many as the pictures, ",
+                              pictures.size(), ", got ", prompts.size()));
+  }
+  const c10::InferenceMode inference;
+  const auto side = reward.input_size();
+  std::map<std::pair<std::int64_t, std::int64_t>, std::vector<std::size_t>> by_size;
+  for (std::size_t i = 0; i < pictures.size(); ++i) {
+    const auto size =
+        side > 0 ? std::pair(side, side) : std::pair(pictures[i].height, pictures[i].width);
+    by_size[size].push_back(i);
+  }
+
+  std::vector<Prediction> predictions(pictures.size());
+  for (const auto& [size, members] : by_size) {
+    std::vector<torch::Tensor> images;
+    Prompts texts;
+    for (const auto i : members) {
+      images.push_back(to_tensor(side > 0 ? io::resize(pictures[i], side, side) : pictures[i]));
+      texts.push_back({.text = prompts[i], .word_weights = {}});
+    }
+    const auto judgement = reward.judge(torch::stack(images).to(device), texts);
+
+    const auto scores = judgement.scores.defined()
+                            ? judgement.scores.to(torch::kCPU, torch::kDouble).contiguous()
+                            : torch::empty({std::ssize(members), 0}, torch::kDouble);
+    for (std::size_t row = 0; row < members.size(); ++row) {
+      const auto i = members[row];
+      auto& prediction = predictions[i];
+      prediction.index = i;
+      prediction.prompt = prompts[i];
+      const auto* first = scores.data_ptr<double>() + row * scores.size(1);
+      prediction.scores.assign(first, first + scores.size(1));
+      prediction.implausibility = own_map(judgement.implausibility, row, pictures[i]);
+      prediction.misalignment = own_map(judgement.misalignment, row, pictures[i]);
+      if (row < judgement.words.size()) {
+        for (const auto& [word, misaligned] : judgement.words[row]) {
+          prediction.words.push_back(word);
+          prediction.word_misaligned.push_back(misaligned.item<double>());
+        }
+      }
+      prediction.picture = std::move(pictures[i]);
+    }
+  }
+  return predictions;
+}
+
+std::vector<SkippedPicture> predict_pictures(
+    Reward& reward, const std::vector<PictureRequest>& requests, const PredictOptions& options,
+    const std::function<void(std::vector<Prediction>)>& use) {
+  if (options.batch <= 0) throw ConfigError(c10::str("batch must be > 0, got ", options.batch));
+  std::vector<SkippedPicture> skipped;
+  const auto batch = static_cast<std::size_t>(options.batch);
+  for (std::size_t begin = 0; begin < requests.size(); begin += batch) {
+    const auto count = std::min(batch, requests.size() - begin);
+    std::vector<Image> decoded(count);
+    std::vector<std::string> problems(count);
+#pragma omp parallel for schedule(dynamic)
+    for (std::size_t i = 0; i < count; ++i) {
+      try {
+        decoded[i] = io::read_image(requests[begin + i].picture);
+      } catch (const std::exception& error) {
+        problems[i] = error.what();
+      }
+    }
+
+    std::vector<Image> pictures;
+    std::vector<std::string> prompts;
+    std::vector<std::size_t> indices;
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto& request = requests[begin + i];
+      if (!problems[i].empty()) {
+        const auto prefix = request.picture.string() + ": ";
+        if (problems[i].starts_with(prefix)) problems[i].erase(0, prefix.size());
+        skipped.push_back({request.picture, problems[i]});
+        continue;
+      }
+      pictures.push_back(std::move(decoded[i]));
+      prompts.push_back(request.prompt);
+      indices.push_back(begin + i);
+    }
+    if (pictures.empty()) continue;
+    auto predictions = predict_batch(reward, std::move(pictures), prompts, options.device);
+    for (std::size_t i = 0; i < indices.size(); ++i) predictions[i].index = indices[i];
+    use(std::move(predictions));
+  }
+  return skipped;
+}
+
+}  // namespace rahf::reward

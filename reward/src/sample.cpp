@@ -1,1 +1,0 @@
-#include "rahf/reward/sample.h"

@@ -1,0 +1,112 @@
+#include "rahf/reward/train/caption_stream.h"
+
+#include <algorithm>
+#include <set>
+
+#include "rahf/core/options.h"
+#include "rahf/core/random.h"
+#include "rahf/core/text/words.h"
+
+namespace rahf::reward {
+namespace {
+
+/// "left of" can stand where "above" does.
+constexpr std::size_t kLongestSpan = 2;
+
+const std::string kEnd;  // Stands beside the first and the last word.
+
+/// Cuts the words into single ones and, at about `share` of the places, into chosen spans of one
+/// to kLongestSpan words; visit(span, where it ends, whether it is chosen).
+template <class Visit>
+void for_spans(const std::vector<std::string>& words, double share, std::mt19937_64& engine,
+               Visit&& visit) {
+  for (std::size_t begin = 0; begin < words.size();) {
+    const bool chosen = uniform(engine) < share;
+    const auto longest = static_cast<std::int64_t>(std::min(kLongestSpan, words.size() - begin));
+    const auto end = begin + (chosen ? 1 + uniform_int(engine, longest) : 1);
+    visit(std::vector<std::string>(words.begin() + begin, words.begin() + end), end, chosen);
+    begin = end;
+  }
+}
+
+}  // namespace
+
+void CaptionOptions::validate() const {
+  if (!(weight >= 0)) {
+    throw ConfigError("CaptionOptions.weight = " + option_text::write(weight) + ", must be >= 0");
+  }
+  for (const auto& [name, share] : {std::pair{"corrupt_share", corrupt_share},
+                                    {"corrupt_words", corrupt_words},
+                                    {"mask_words", mask_words},
+                                    {"mask_all", mask_all}}) {
+    if (share >= 0 && share <= 1) continue;
+    throw ConfigError(std::string("CaptionOptions.") + name + " = " + option_text::write(share) +
+                      ", must be in [0, 1]");
+  }
+}
+
+CaptionStream::CaptionStream(const std::vector<std::string>& prompts, CaptionOptions options)
+    : options_(options) {
+  options_.validate();
+  std::map<Context, std::set<Words>> seen;
+  for (const auto& prompt : prompts) {
+    const auto words = text::split_words(prompt);
+    for (std::size_t i = 0; i < words.size(); ++i) {
+      const auto& before = i > 0 ? words[i - 1] : kEnd;
+      for (auto end = i + 1; end <= std::min(i + kLongestSpan, words.size()); ++end) {
+        const auto& after = end < words.size() ? words[end] : kEnd;
+        seen[{before, after}].emplace(words.begin() + i, words.begin() + end);
+      }
+    }
+  }
+  for (const auto& [context, spans] : seen) seen_[context] = {spans.begin(), spans.end()};
+}
+
+CaptionTask CaptionStream::draw(const std::vector<std::string>& caption,
+                                std::mt19937_64& engine) const {
+  return uniform(engine) < options_.corrupt_share ? corrupt(caption, engine)
+                                                  : hide(caption, engine);
+}
+
+CaptionTask CaptionStream::hide(const Words& caption, std::mt19937_64& engine) const {
+  CaptionTask task{{}, caption, std::vector<std::uint8_t>(caption.size(), 0), {}};
+  const double share = uniform(engine) < options_.mask_all ? 1 : options_.mask_words;
+  for_spans(caption, share, engine, [&](const Words& span, std::size_t, bool chosen) {
+    task.asked.insert(task.asked.end(), span.size(), chosen ? 1 : 0);
+    if (chosen) {
+      task.shown.push_back(kHidden);
+    } else {
+      task.shown.insert(task.shown.end(), span.begin(), span.end());
+    }
+  });
+  return task;
+}
+
+CaptionTask CaptionStream::corrupt(const Words& caption, std::mt19937_64& engine) const {
+  CaptionTask task;
+  for_spans(caption, options_.corrupt_words, engine,
+            [&](const Words& span, std::size_t end, bool chosen) {
+              const auto& before = task.target.empty() ? kEnd : task.target.back();
+              const auto& after = end < caption.size() ? caption[end] : kEnd;
+              const auto& shown = chosen ? another(before, span, after, engine) : span;
+              for (std::size_t j = 0; j < shown.size(); ++j) {
+                const bool same = shown.size() == span.size() && shown[j] == span[j];
+                task.target.push_back(shown[j]);
+                task.misaligned.push_back(same ? 0 : 1);
+              }
+            });
+  task.shown = task.target;
+  task.asked.assign(task.target.size(), 1);
+  return task;
+}
+
+const CaptionStream::Words& CaptionStream::another(const std::string& before, const Words& span,
+                                                   const std::string& after,
+                                                   std::mt19937_64& engine) const {
+  const auto found = seen_.find({before, after});
+  if (found == seen_.end()) return span;
+  const auto& spans = found->second;
+  return spans[uniform_int(engine, static_cast<std::int64_t>(spans.size()))];
+}
+
+}  // namespace rahf::reward
