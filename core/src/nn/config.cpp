@@ -1,59 +1,14 @@
 #include "rahf/core/nn/config.h"
 
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "rahf/core/error.h"
-#include "rahf/core/io/atomic_file.h"
+#include "rahf/core/nn/config_file.h"
 
 namespace rahf::nn {
 
-namespace {
-
-/// One config.json; every problem is reported with its file and key.
-class Config {
- public:
-  explicit Config(const std::filesystem::path& file) : file_(file.string()) {
-    json_ = nlohmann::json::parse(io::read_file(file), nullptr, /*allow_exceptions=*/false);
-    if (!json_.is_object()) throw FileError(file_ + ": must be a JSON object");
-  }
-
-  /// The value of a key that has to be there.
-  template <class T>
-  void require(const char* key, T& value) const {
-    if (!has(key)) throw ConfigError(file_ + ": " + key + " is missing");
-    read(key, value);
-  }
-  /// The value of a key, or what `value` already is.
-  template <class T>
-  void read(const char* key, T& value) const {
-    if (!has(key)) return;
-    const auto& got = json_[key];
-    bool fits;
-    if constexpr (std::is_same_v<T, bool>) {
-      fits = got.is_boolean();
-    } else if constexpr (std::is_same_v<T, std::string>) {
-      fits = got.is_string();
-    } else if constexpr (std::is_integral_v<T>) {
-      fits = got.is_number_integer();
-    } else {
-      fits = got.is_number();
-    }
-    if (!fits) throw ConfigError(file_ + ": " + key + " has the wrong type: " + got.dump());
-    got.get_to(value);
-  }
-  bool has(const char* key) const { return json_.contains(key) && !json_[key].is_null(); }
-  const std::string& file() const { return file_; }
-
- private:
-  std::string file_;
-  nlohmann::json json_;
-};
-
-}  // namespace
-
 ViTOptions vit_options(const std::filesystem::path& config_json) {
-  const Config config(config_json);
+  const ConfigFile config(config_json);
   ViTOptions options;
   config.require("hidden_size", options.width);
   config.require("num_hidden_layers", options.layers);
@@ -68,14 +23,14 @@ ViTOptions vit_options(const std::filesystem::path& config_json) {
   std::string activation = "gelu";
   config.read("hidden_act", activation);
   if (activation != "gelu") {
-    throw ConfigError(config.file() + ": hidden_act must be gelu, got " + activation);
+    throw ConfigError(config.name() + ": hidden_act must be gelu, got " + activation);
   }
-  options.validate(config.file());
+  options.validate(config.name());
   return options;
 }
 
 T5Options t5_options(const std::filesystem::path& config_json) {
-  const Config config(config_json);
+  const ConfigFile config(config_json);
   T5Options options;
   config.require("vocab_size", options.vocab_size);
   config.require("d_model", options.d_model);
@@ -96,11 +51,11 @@ T5Options t5_options(const std::filesystem::path& config_json) {
   std::string feed_forward = "relu";
   config.read("feed_forward_proj", feed_forward);
   if (feed_forward != "relu" && feed_forward != "gated-gelu") {
-    throw ConfigError(config.file() + ": feed_forward_proj must be relu or gated-gelu, got " +
+    throw ConfigError(config.name() + ": feed_forward_proj must be relu or gated-gelu, got " +
                       feed_forward);
   }
   options.gated = feed_forward == "gated-gelu";
-  options.validate(config.file());
+  options.validate(config.name());
   return options;
 }
 
