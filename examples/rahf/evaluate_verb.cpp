@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "rahf/core/progress.h"
-#include "rahf/core/text/words.h"
+#include "rahf/core/words.h"
 #include "rahf/reward/metrics/evaluate_dataset.h"
 #include "rahf/reward/model/registry.h"
 #include "verbs.h"
@@ -110,7 +110,7 @@ std::vector<Stratum> strata_of(const std::vector<std::string>& words,
   if (words.empty()) return {};
   Stratum with{"with", {}}, without{"without", {}};
   for (const auto row : set.rows) {
-    const auto prompt = text::split_words(set.dataset.prompt(row));
+    const auto prompt = split_words(set.dataset.prompt(row));
     const bool found = std::find_first_of(prompt.begin(), prompt.end(), words.begin(),
                                           words.end()) != prompt.end();
     with.members.push_back(found);

@@ -14,7 +14,7 @@
 #include "rahf/core/io/atomic_file.h"
 #include "rahf/core/io/image_file.h"
 #include "rahf/core/progress.h"
-#include "rahf/core/text/words.h"
+#include "rahf/core/words.h"
 #include "rahf/reward/report/overlay.h"
 #include "verbs.h"
 
@@ -126,7 +126,7 @@ Json to_json(const PictureRequest& request, const Inspection& seen) {
   }
   result["alignment"] = seen.alignment->score;
   auto words = Json::array();
-  const auto texts = text::split_words(request.prompt);
+  const auto texts = split_words(request.prompt);
   for (std::size_t i = 0; i < texts.size(); ++i) {
     const double misaligned = seen.alignment->words[i];
     const auto error =
@@ -148,7 +148,7 @@ reward::Prediction to_prediction(const PictureRequest& request, Image image,
   if (!seen.alignment) return prediction;
   prediction.scores.push_back(seen.alignment->score);
   prediction.misalignment = seen.alignment->misalignment;
-  prediction.words = text::split_words(request.prompt);
+  prediction.words = split_words(request.prompt);
   prediction.word_misaligned = seen.alignment->words;
   return prediction;
 }

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "rahf/core/reward.h"
-#include "rahf/core/text/words.h"
+#include "rahf/core/words.h"
 
 /// A reward that can be worked by hand: the scores are the mean red, green, blue and grey of the
 /// picture, the maps its red and blue, and a word is misaligned if it begins with "no".
@@ -23,7 +23,7 @@ class ToyReward : public rahf::Reward {
     judgement.misalignment = images.select(1, 2);
     for (const auto& prompt : prompts) {
       auto& words = judgement.words.emplace_back();
-      for (const auto& word : rahf::text::split_words(prompt.text)) {
+      for (const auto& word : rahf::split_words(prompt.text)) {
         words.push_back({word, torch::tensor(word.starts_with("no") ? 0.75F : 0.25F)});
       }
     }

@@ -4,7 +4,7 @@
 #include <random>
 #include <set>
 
-#include "rahf/core/text/words.h"
+#include "rahf/core/words.h"
 #include "support/catch.h"
 
 using namespace rahf::world;
@@ -51,7 +51,7 @@ TEST_CASE("caption_words gives the words that split_words counts", "[world][capt
     const auto description = random_description(engine, 0.65);
     std::vector<std::string> texts;
     for (const auto& word : caption_words(description)) texts.push_back(word.text);
-    REQUIRE(texts == rahf::text::split_words(caption(description)));
+    REQUIRE(texts == rahf::split_words(caption(description)));
   }
 }
 

@@ -5,7 +5,7 @@
 #include <set>
 
 #include "rahf/core/error.h"
-#include "rahf/core/text/words.h"
+#include "rahf/core/words.h"
 #include "support/catch.h"
 
 using namespace rahf::world;
@@ -36,7 +36,7 @@ TEST_CASE("draw_picture agrees with itself", "[world][picture]") {
     const auto picture = draw_picture({}, random, i);
     const auto& truth = picture.truth;
     REQUIRE((parse_caption(picture.prompt) == picture.asked));
-    REQUIRE(truth.words.size() == rahf::text::split_words(picture.prompt).size());
+    REQUIRE(truth.words.size() == rahf::split_words(picture.prompt).size());
     for (const auto score : truth.scores) REQUIRE((score >= 0 && score <= 1));
     const bool has_flaw = !truth.flaws.empty(), has_mismatch = !truth.mismatches.empty();
     flawed += has_flaw;

@@ -4,7 +4,7 @@
 
 #include "rahf/core/error.h"
 #include "rahf/core/io/atomic_file.h"
-#include "rahf/core/text/words.h"
+#include "rahf/core/words.h"
 
 namespace rahf::io {
 namespace {
@@ -88,7 +88,7 @@ std::size_t Csv::column(std::string_view title) const {
   const auto it = std::find(header.begin(), header.end(), title);
   if (it == header.end()) {
     throw FileError(name + ":1: the header must name a column '" + std::string(title) +
-                    "', got: " + text::join_words(header));
+                    "', got: " + join_words(header));
   }
   return static_cast<std::size_t>(it - header.begin());
 }

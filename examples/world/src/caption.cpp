@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include "rahf/core/text/words.h"
+#include "rahf/core/words.h"
 
 namespace rahf::world {
 namespace {
@@ -32,7 +32,7 @@ std::string_view at(const std::array<std::string_view, N>& names, E value) {
 /// Reads words one after the other; any mismatch makes all that follows fail.
 class Reader {
  public:
-  explicit Reader(std::string_view text) : words_(text::split_words(text)) {}
+  explicit Reader(std::string_view text) : words_(split_words(text)) {}
 
   template <std::size_t N>
   std::size_t one_of(const std::array<std::string_view, N>& names) {
@@ -87,7 +87,7 @@ std::vector<CaptionWord> caption_words(const Description& description) {
 std::string caption(const Description& description) {
   std::vector<std::string> texts;
   for (auto& word : caption_words(description)) texts.push_back(std::move(word.text));
-  return text::join_words(texts);
+  return join_words(texts);
 }
 
 std::optional<Description> parse_caption(std::string_view text) {

@@ -6,7 +6,7 @@
 #include <set>
 #include <sstream>
 
-#include "rahf/core/text/words.h"
+#include "rahf/core/words.h"
 
 namespace rahf::reward {
 namespace {
@@ -52,7 +52,7 @@ std::vector<std::int64_t> read_words(const Json& record, const std::string& prom
   const auto& value = record.at("misaligned_words");
   if (!value.is_array()) fail("misaligned_words must be a list of indices, got " + shown(value));
   std::vector<std::int64_t> words;
-  const auto count = static_cast<std::int64_t>(text::split_words(prompt).size());
+  const auto count = static_cast<std::int64_t>(split_words(prompt).size());
   for (const auto& index : value) {
     if (!index.is_number_integer() || index < 0 || index >= count) {
       fail("misaligned_words must be indices below " + std::to_string(count) +

@@ -11,7 +11,7 @@
 #include "rahf/core/io/image_file.h"
 #include "rahf/core/io/resize.h"
 #include "rahf/core/progress.h"
-#include "rahf/core/text/words.h"
+#include "rahf/core/words.h"
 #include "rahf/reward/data/dataset.h"
 
 namespace rahf::reward {
@@ -271,7 +271,7 @@ Consolidated consolidate(const std::vector<Annotation>& annotations, std::int64_
                          std::int64_t width) {
   if (annotations.empty()) throw Error("consolidate: one annotation at least is needed, got none");
   const auto count = std::ssize(annotations);
-  const auto words = text::split_words(annotations.front().prompt).size();
+  const auto words = split_words(annotations.front().prompt).size();
   auto implausible = torch::zeros({height, width}, torch::kInt);
   auto misaligned = torch::zeros({height, width}, torch::kInt);
   std::array<std::int64_t, 4> sums = {};

@@ -9,7 +9,7 @@
 #include <set>
 #include <sstream>
 
-#include "rahf/core/text/words.h"
+#include "rahf/core/words.h"
 
 namespace rahf::reward {
 namespace {

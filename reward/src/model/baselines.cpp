@@ -1,7 +1,7 @@
 #include "rahf/reward/model/baselines.h"
 
 #include "rahf/core/shapes.h"
-#include "rahf/core/text/words.h"
+#include "rahf/core/words.h"
 
 namespace rahf::reward {
 namespace {
@@ -11,7 +11,7 @@ std::vector<std::vector<WordJudgement>> same_for_all_words(const Prompts& prompt
   std::vector<std::vector<WordJudgement>> all;
   for (const auto& prompt : prompts) {
     auto& words = all.emplace_back();
-    for (auto& word : text::split_words(prompt.text)) {
+    for (auto& word : split_words(prompt.text)) {
       words.push_back({.word = std::move(word), .misaligned = misaligned});
     }
   }

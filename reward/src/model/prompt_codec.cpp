@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "rahf/core/error.h"
-#include "rahf/core/text/words.h"
+#include "rahf/core/words.h"
 
 namespace rahf::reward {
 
@@ -25,7 +25,7 @@ std::vector<std::int64_t> PromptCodec::encoder_ids(const std::vector<std::string
                                                    std::string_view task) const {
   std::string text(task);
   if (!text.empty() && !words.empty()) text += ' ';
-  auto ids = tokenizer_->encode(text + text::join_words(words));
+  auto ids = tokenizer_->encode(text + join_words(words));
   ids.push_back(tokenizer_->eos_id());
   return ids;
 }

@@ -7,7 +7,7 @@
 
 #include "rahf/core/io/resize.h"
 #include "rahf/core/shapes.h"
-#include "rahf/core/text/words.h"
+#include "rahf/core/words.h"
 
 namespace rahf::reward {
 namespace {
@@ -182,7 +182,7 @@ namespace {
 
 std::vector<std::vector<std::string>> words_of(const Prompts& prompts) {
   std::vector<std::vector<std::string>> words;
-  for (const auto& prompt : prompts) words.push_back(text::split_words(prompt.text));
+  for (const auto& prompt : prompts) words.push_back(split_words(prompt.text));
   return words;
 }
 

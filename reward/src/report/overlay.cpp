@@ -10,7 +10,7 @@
 
 #include "rahf/core/io/resize.h"
 #include "rahf/core/shapes.h"
-#include "rahf/core/text/words.h"
+#include "rahf/core/words.h"
 
 namespace rahf::reward {
 namespace {
@@ -34,7 +34,7 @@ using Line = std::vector<Glyph>;
 
 // Cuts the prompt into glyphs and marks those of missed words; white space becomes one blank.
 Line glyphs_of(std::string_view prompt, const std::vector<std::uint8_t>& missed) {
-  const auto words = text::word_spans(prompt);
+  const auto words = word_spans(prompt);
   Line glyphs;
   std::size_t word = 0;
   for (std::size_t i = 0; i < prompt.size();) {

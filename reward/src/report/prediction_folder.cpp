@@ -15,7 +15,7 @@
 #include "rahf/core/io/atomic_file.h"
 #include "rahf/core/io/csv.h"
 #include "rahf/core/io/image_file.h"
-#include "rahf/core/text/words.h"
+#include "rahf/core/words.h"
 #include "rahf/reward/report/overlay.h"
 
 namespace rahf::reward {
@@ -82,7 +82,7 @@ Json describe(const Prediction& prediction, const PictureRequest& request, const
 // The prompt with tildes around its missed words.
 std::string marked_prompt(const Prediction& prediction, double threshold) {
   auto prompt = prediction.prompt;
-  const auto spans = text::word_spans(prompt);
+  const auto spans = word_spans(prompt);
   const auto missed = prediction.missed_words(threshold);
   for (auto i = std::min(missed.size(), spans.size()); i-- > 0;) {  // from the end: spans hold
     if (missed[i] != 0) prompt.insert(spans[i].end, "~").insert(spans[i].begin, "~");
@@ -101,7 +101,7 @@ std::string csv_row(const Prediction& prediction, const PictureRequest& request,
   for (std::size_t i = 0; i < missed.size(); ++i) {
     if (missed[i] != 0) words.push_back(prediction.words[i]);
   }
-  row.push_back(text::join_words(words));
+  row.push_back(join_words(words));
   row.push_back(marked_prompt(prediction, threshold));
   return io::csv_line(row);
 }

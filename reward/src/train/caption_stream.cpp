@@ -5,7 +5,7 @@
 
 #include "rahf/core/options.h"
 #include "rahf/core/random.h"
-#include "rahf/core/text/words.h"
+#include "rahf/core/words.h"
 
 namespace rahf::reward {
 namespace {
@@ -50,7 +50,7 @@ CaptionStream::CaptionStream(const std::vector<std::string>& prompts, CaptionOpt
   options_.validate();
   std::map<Context, std::set<Words>> seen;
   for (const auto& prompt : prompts) {
-    const auto words = text::split_words(prompt);
+    const auto words = split_words(prompt);
     for (std::size_t i = 0; i < words.size(); ++i) {
       const auto& before = i > 0 ? words[i - 1] : kEnd;
       for (auto end = i + 1; end <= std::min(i + kLongestSpan, words.size()); ++end) {

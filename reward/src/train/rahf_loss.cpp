@@ -6,7 +6,7 @@
 
 #include "rahf/core/judgement.h"
 #include "rahf/core/shapes.h"
-#include "rahf/core/text/words.h"
+#include "rahf/core/words.h"
 
 namespace rahf::reward {
 namespace {
@@ -147,7 +147,7 @@ RahfLossTerms rahf_loss(RahfModelImpl& model, const PromptCodec& codec, const Ba
   std::vector<Words> words;
   std::vector<Ids> texts;  // the plain prompts, then one text per task and picture that has it
   for (const auto& prompt : batch.prompts) {
-    words.push_back(text::split_words(prompt));
+    words.push_back(split_words(prompt));
     texts.push_back(codec.encoder_ids(words.back()));
   }
   // Which pictures learn which task: all of them, or a few drawn per picture.

@@ -21,9 +21,9 @@
 #include "rahf/core/progress.h"
 #include "rahf/core/random.h"
 #include "rahf/core/text/word_tokenizer.h"
-#include "rahf/core/text/words.h"
 #include "rahf/core/train/checkpoint.h"
 #include "rahf/core/train/run_log.h"
+#include "rahf/core/words.h"
 #include "rahf/reward/data/loader.h"
 
 namespace rahf::reward {
@@ -39,7 +39,7 @@ std::vector<std::string> prompts_of(const Dataset& dataset, const std::vector<st
 std::vector<std::string> vocabulary_of(const std::vector<std::string>& prompts) {
   std::set<std::string> words;
   for (const auto& prompt : prompts) {
-    for (auto& word : text::split_words(prompt)) words.insert(std::move(word));
+    for (auto& word : split_words(prompt)) words.insert(std::move(word));
   }
   std::vector<std::string> all = {std::string(kSuffix), CaptionStream::kHidden};
   for (const auto& [kind, names] :

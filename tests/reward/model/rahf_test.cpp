@@ -7,7 +7,7 @@
 
 #include "rahf/core/io/atomic_file.h"
 #include "rahf/core/io/resize.h"
-#include "rahf/core/text/words.h"
+#include "rahf/core/words.h"
 #include "rahf/reward/model/registry.h"
 #include "reward/tiny_rahf.h"
 #include "support/catch.h"
@@ -49,7 +49,7 @@ TEST_CASE("RahfReward judges scores, maps and words in both variants", "[reward]
   CHECK(judgement.misalignment.sizes() == torch::IntArrayRef({2, 16, 16}));
   REQUIRE(judgement.words.size() == 2);
   for (std::size_t b = 0; b < 2; ++b) {
-    const auto words = text::split_words(kPrompts[b].text);
+    const auto words = split_words(kPrompts[b].text);
     REQUIRE(judgement.words[b].size() == words.size());
     for (std::size_t w = 0; w < words.size(); ++w) CHECK(judgement.words[b][w].word == words[w]);
   }
@@ -176,7 +176,7 @@ TEST_CASE("RahfReward decodes as the one-pass way says where that is sure", "[re
   }
   RahfReward reward(model, tiny_tokenizer());
   Prompts asked;
-  for (const auto& words : prompts) asked.push_back({.text = text::join_words(words)});
+  for (const auto& words : prompts) asked.push_back({.text = join_words(words)});
   const auto written = reward.decode_words(images, asked);
   const auto judgement = reward.judge(images, asked, {.scores = false, .maps = false});
   int sure = 0;

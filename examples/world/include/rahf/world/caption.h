@@ -28,7 +28,7 @@ struct CaptionWord {
   std::int64_t group;  ///< 0 or 1; of the relation's words 0.
 };
 
-/// The caption's words in order, as text::split_words() gives them.
+/// The caption's words in order, as split_words() gives them.
 std::vector<CaptionWord> caption_words(const Description& description);
 std::string caption(const Description& description);
 

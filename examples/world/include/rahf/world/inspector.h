@@ -60,7 +60,7 @@ std::string_view name(WordError error);
 /// How a picture agrees with a caption of the grammar.
 struct Alignment {
   double score = 0;               ///< In [0, 1]; 1 if the picture shows what was asked for.
-  std::vector<double> words;      ///< P(misaligned), one per word of text::split_words(prompt).
+  std::vector<double> words;      ///< P(misaligned), one per word of split_words(prompt).
   std::vector<WordError> errors;  ///< What is wrong with each word if it is misaligned.
   torch::Tensor misalignment;     ///< [H, W] f32 in [0, 1], higher is worse
 };

@@ -20,7 +20,7 @@ struct WorldSummary {
 /// - `pictures/000000.png`, ...
 /// - `annotations.jsonl`: one record per picture and annotator, in order: `image`, `prompt`,
 ///   `annotator`, `implausible_points`, `misaligned_points` ([[x, y], ...] in pixels from the top
-///   left), `misaligned_words` (indices into text::split_words(prompt)), `scores` (1 to 5 by name);
+///   left), `misaligned_words` (indices into split_words(prompt)), `scores` (1 to 5 by name);
 /// - `truth.h5`: row i is picture i. Strings `image`, `prompt`, `flaws` and `mismatches` (names of
 ///   kinds, joined by commas); `scores` [N, 4] f32 in [0, 1] in kScoreNames order;
 ///   `implausibility` and `misalignment` [N, H, W] u8, 255 where marked; `severity` [N] f32, of

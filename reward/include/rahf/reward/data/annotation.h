@@ -34,7 +34,7 @@ struct Annotation {
   std::string annotator;
   std::vector<Point> implausible_points;
   std::vector<Point> misaligned_points;
-  std::vector<std::int64_t> misaligned_words;  ///< Indices into text::split_words(prompt).
+  std::vector<std::int64_t> misaligned_words;                ///< Indices into split_words(prompt).
   std::array<std::int64_t, kScoreNames.size()> scores = {};  ///< 1 (worst) to 5.
   bool operator==(const Annotation&) const = default;
 };

@@ -20,7 +20,7 @@ struct Sample {
   torch::Tensor implausibility;  ///< [H, W] u8, 255 x the share of annotators who marked the place
   torch::Tensor misalignment;    ///< [H, W] u8
   std::vector<std::uint8_t> misaligned_words;  ///< 1 where the majority marked the word; one per
-                                               ///< word of text::split_words(prompt)
+                                               ///< word of split_words(prompt)
 };
 
 /// B samples as tensors, all resized to one size.

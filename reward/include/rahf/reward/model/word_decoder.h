@@ -17,7 +17,7 @@ class WordDecoder {
 
   /// Greedy decoding, without a gradient.
   /// @param images  [B, 3, H, W] f32  RGB in [0, 1]
-  /// @return        per prompt, one flag per word of text::split_words(prompt): 1 is misaligned.
+  /// @return        per prompt, one flag per word of split_words(prompt): 1 is misaligned.
   ///                Words are compared by position; one that was not written counts as aligned.
   virtual std::vector<std::vector<std::uint8_t>> decode_words(const torch::Tensor& images,
                                                               const Prompts& prompts) = 0;

@@ -47,7 +47,7 @@ Image paler(const Image& picture, double share);
 Image grey_map(const torch::Tensor& map);
 
 /// Draws a prompt in lines of at most `width` pixels, its missed words in red and struck out.
-/// @param missed  one flag per word of text::split_words(prompt), or none at all
+/// @param missed  one flag per word of split_words(prompt), or none at all
 /// @return        y below the last line
 std::int64_t draw_prompt(draw::Canvas& canvas, std::int64_t x, std::int64_t y, std::int64_t width,
                          std::string_view prompt, const std::vector<std::uint8_t>& missed,

@@ -1,6 +1,6 @@
-#include "rahf/core/text/words.h"
+#include "rahf/core/words.h"
 
-namespace rahf::text {
+namespace rahf {
 
 std::vector<WordSpan> word_spans(std::string_view prompt) {
   constexpr std::string_view kSeparators = ",.?!\":; \t\r\n\f\v";
@@ -32,4 +32,4 @@ std::string join_words(const std::vector<std::string>& words) {
   return text;
 }
 
-}  // namespace rahf::text
+}  // namespace rahf

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-namespace rahf::text {
+namespace rahf {
 
 /// The words of a prompt as RichHF-18K counts them: split at `, . ? ! " : ;` and white space,
 /// empty parts dropped. Word labels and `misaligned_words` index into this list.
@@ -21,4 +21,4 @@ std::vector<WordSpan> word_spans(std::string_view prompt);
 /// The words joined by single spaces (the "clean prompt").
 std::string join_words(const std::vector<std::string>& words);
 
-}  // namespace rahf::text
+}  // namespace rahf
