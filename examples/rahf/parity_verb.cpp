@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "rahf/core/nn/parity.h"
+#include "rahf/generators/muse/uvit2d.h"
 #include "verbs.h"
 
 namespace rahf::program {
@@ -14,6 +15,7 @@ namespace {
 const std::map<std::string, nn::ParityModule>& modules() {
   static const std::map<std::string, nn::ParityModule> all = {
       {"t5", nn::t5_outputs},
+      {"uvit", generators::uvit_outputs},
       {"vit", nn::vit_outputs},
   };
   return all;
