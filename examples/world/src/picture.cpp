@@ -60,10 +60,15 @@ void WorldOptions::validate() const {
 
 WorldPicture draw_picture(const WorldOptions& options, const Randomness& random,
                           std::int64_t index) {
-  constexpr double kSecondFlaw = 0.3;
   auto engine = random.engine("picture", index);
+  return draw_picture_of(random_description(engine, options.two_group_share), options, engine);
+}
+
+WorldPicture draw_picture_of(const Description& asked, const WorldOptions& options,
+                             std::mt19937_64& engine) {
+  constexpr double kSecondFlaw = 0.3;
   WorldPicture picture;
-  picture.asked = random_description(engine, options.two_group_share);
+  picture.asked = asked;
   picture.prompt = caption(picture.asked);
 
   auto depiction = random_depiction(picture, options, engine);

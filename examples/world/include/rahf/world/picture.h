@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -47,5 +48,9 @@ struct WorldPicture {
 /// Thread-safe; does not depend on other pictures.
 WorldPicture draw_picture(const WorldOptions& options, const Randomness& random,
                           std::int64_t index);
+
+/// A picture for what a caption says.
+WorldPicture draw_picture_of(const Description& asked, const WorldOptions& options,
+                             std::mt19937_64& engine);
 
 }  // namespace rahf::world
