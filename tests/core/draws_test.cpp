@@ -1,6 +1,6 @@
 #include "rahf/core/draws.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "rahf/core/error.h"
 #include "support/catch.h"

@@ -1,6 +1,6 @@
 #include "rahf/generators/policy_weights.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "rahf/core/error.h"
 #include "support/catch.h"
