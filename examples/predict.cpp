@@ -15,8 +15,10 @@ int main(int argc, char** argv) {
   for (std::size_t k = 0; k < names.size(); ++k) {
     std::cout << names[k] << ' ' << judgement.scores[0][k].item<float>() << '\n';
   }
-  for (const auto& [word, misaligned] : judgement.words[0]) {
-    std::cout << word << ": missed with probability " << misaligned.item<float>() << '\n';
+  const auto& words = judgement.words.text[0];
+  for (std::size_t w = 0; w < words.size(); ++w) {
+    std::cout << words[w] << ": missed with probability "
+              << judgement.words.misaligned[0][w].item<float>() << '\n';
   }
   std::cout << "implausible at most " << judgement.implausibility.max().item<float>() << '\n';
 }

@@ -87,7 +87,6 @@ Judge judge_by(Reward& reward, const std::string& title, const reward::Evaluatio
                          {.batch = options.batch,
                           .threshold = options.threshold,
                           .greedy = !options.no_greedy,
-                          .device = device_option(options.device),
                           .progress = [&](std::int64_t count) { progress.add(count); }}),
           intervals};
 }

@@ -102,12 +102,12 @@ int run_overview(const std::vector<std::string>& arguments) {
   auto samples = draw_samples(dataset, options);
   const auto model = reward::load_reward(options.model, device);
   std::vector<Image> pictures;
-  std::vector<std::string> prompts;
+  std::vector<reward::PictureRequest> requests;
   for (const auto& sample : samples) {
     pictures.push_back(sample.picture);
-    prompts.push_back(sample.prompt);
+    requests.push_back({sample.image, sample.prompt});
   }
-  auto predictions = reward::predict_batch(*model, std::move(pictures), prompts, device);
+  auto predictions = reward::predict_batch(*model, std::move(pictures), requests);
   std::vector<reward::ReportRow> rows;
   for (std::size_t i = 0; i < samples.size(); ++i) {
     rows.push_back({std::move(predictions[i]), std::move(samples[i])});

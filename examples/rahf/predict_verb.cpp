@@ -95,7 +95,7 @@ int run_predict(const std::vector<std::string>& arguments) {
   reward::PredictionFolder folder(options.out, requests, model->score_names(), options.threshold);
   Progress progress("pictures", std::ssize(requests));
   const auto skipped = reward::predict_pictures(
-      *model, requests, {.batch = options.batch, .device = device},
+      *model, requests, {.batch = options.batch},
       [&](const std::vector<reward::Prediction>& predictions) {
         folder.add(predictions);
         progress.set(static_cast<std::int64_t>(predictions.back().index) + 1);

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "rahf/core/reward.h"
-#include "rahf/core/words.h"
 
 /// A reward that can be worked by hand: the scores are the mean red, green, blue and grey of the
 /// picture, the maps its red and blue, and a word is misaligned if it begins with "no".
@@ -21,14 +20,17 @@ class ToyReward : public rahf::Reward {
     judgement.scores = torch::cat({means, means.mean(1, /*keepdim=*/true)}, 1);
     judgement.implausibility = images.select(1, 0);
     judgement.misalignment = images.select(1, 2);
-    for (const auto& prompt : prompts) {
-      auto& words = judgement.words.emplace_back();
-      for (const auto& word : rahf::split_words(prompt.text)) {
-        words.push_back({word, torch::tensor(word.starts_with("no") ? 0.75F : 0.25F)});
+    judgement.words = rahf::lay_out_words(prompts, torch::kCPU);
+    const auto& text = judgement.words.text;
+    judgement.words.misaligned = judgement.words.mask.to(torch::kFloat) * 0.25;
+    for (std::size_t b = 0; b < text.size(); ++b) {
+      for (std::size_t w = 0; w < text[b].size(); ++w) {
+        if (text[b][w].starts_with("no")) judgement.words.misaligned[b][w] = 0.75;
       }
     }
     return judgement;
   }
+  torch::Device device() const override { return torch::kCPU; }
   std::int64_t input_size() const override { return input_size_; }
   std::vector<std::string> score_names() const override {
     return {rahf::kScoreNames.begin(), rahf::kScoreNames.end()};

@@ -4,6 +4,7 @@
 
 #include "rahf/core/error.h"
 #include "rahf/core/nn/config_file.h"
+#include "rahf/core/nn/weights.h"
 
 namespace rahf::nn {
 
@@ -44,10 +45,8 @@ T5Options t5_options(const std::filesystem::path& config_json) {
   config.read("relative_attention_max_distance", options.relative_attention_max_distance);
   config.read("layer_norm_epsilon", options.layer_norm_eps);
   config.read("tie_word_embeddings", options.tie_word_embeddings);
-  // Transformers 5 writes T5 v1.1's "not tied" as "tied, but not scaled".
-  bool scaled = true;
-  config.read("scale_decoder_outputs", scaled);
-  options.tie_word_embeddings = options.tie_word_embeddings && scaled;
+  options.scale_decoder_outputs = options.tie_word_embeddings;  // what it meant before the next
+  config.read("scale_decoder_outputs", options.scale_decoder_outputs);
   std::string feed_forward = "relu";
   config.read("feed_forward_proj", feed_forward);
   if (feed_forward != "relu" && feed_forward != "gated-gelu") {
@@ -66,8 +65,13 @@ ViT load_vit(const std::filesystem::path& folder) {
 }
 
 T5 load_t5(const std::filesystem::path& folder) {
-  T5 model(t5_options(folder / "config.json"));
-  load_weights(*model, folder, t5_weight_names(model->options()));
+  auto options = t5_options(folder / "config.json");
+  const auto tensors = t5_tensors(io::read_weights(folder).tensors, folder.string());
+  options.tie_word_embeddings = !tensors.contains("lm_head.weight");
+  T5 model(options);
+  WeightNames names;
+  if (options.num_decoder_layers == 0) names.ignore = {"decoder.*", "lm_head.weight"};
+  load_weights(*model, tensors, folder.string(), names);
   return model;
 }
 

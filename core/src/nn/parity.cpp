@@ -57,7 +57,8 @@ io::TensorMap t5_outputs(const std::filesystem::path& folder, const ParityCase& 
   }
   if (const auto greedy = test.expected.find("greedy"); greedy != test.expected.end()) {
     outputs.emplace("greedy",
-                    model->greedy(states, mask, {.max_new_tokens = greedy->second.size(-1) - 1}));
+                    nn::greedy(next_logits(*model, states, mask), states.size(0), states.device(),
+                               {.max_new_tokens = greedy->second.size(-1) - 1}));
   }
   return outputs;
 }

@@ -6,6 +6,7 @@
 #include <torch/nn/init.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -319,51 +320,55 @@ Tensor T5Impl::encode(const Tensor& embeds, const Tensor& mask) {
 }
 
 Tensor T5Impl::logits(const Tensor& states) {
-  if (lm_head_) return lm_head_(states);
-  return F::linear(states * std::pow(options_.d_model, -0.5), shared_->weight);
+  const auto scaled =
+      options_.scale_decoder_outputs ? states * std::pow(options_.d_model, -0.5) : states;
+  return lm_head_ ? lm_head_(scaled) : F::linear(scaled, shared_->weight);
 }
 
 Tensor T5Impl::decode(const Tensor& decoder_ids, const Tensor& encoder_states,
-                      const Tensor& encoder_mask) {
+                      const Tensor& encoder_mask, T5Cache* cache) {
   if (!decoder_) throw ConfigError("T5::decode: num_decoder_layers must be > 0, got 0");
   return logits(decoder_(T5StackImpl::Inputs{.embeds = embed(decoder_ids),
                                              .encoder_states = encoder_states,
-                                             .encoder_mask = encoder_mask}));
+                                             .encoder_mask = encoder_mask,
+                                             .cache = cache}));
 }
 
-Tensor T5Impl::greedy(const Tensor& encoder_states, const Tensor& encoder_mask,
-                      const GreedyOptions& options) {
-  if (!decoder_) throw ConfigError("T5::greedy: num_decoder_layers must be > 0, got 0");
-  if (options.max_new_tokens <= 0) {
-    throw ConfigError("T5::greedy: max_new_tokens must be > 0, got " +
-                      std::to_string(options.max_new_tokens));
-  }
-  const torch::NoGradGuard no_grad;
-  T5Cache cache;
-  const auto long_ids = encoder_states.options().dtype(torch::kLong);
-  std::vector<Tensor> columns{torch::full({encoder_states.size(0), 1}, options.start, long_ids)};
-  auto finished = torch::zeros_like(columns[0], torch::kBool);
-  for (std::int64_t step = 0; step < options.max_new_tokens; ++step) {
-    const auto states = decoder_(T5StackImpl::Inputs{.embeds = shared_(columns.back()),
-                                                     .encoder_states = encoder_states,
-                                                     .encoder_mask = encoder_mask,
-                                                     .cache = &cache});
-    auto next = logits(states).argmax(-1).masked_fill(finished, options.pad);  // [B, 1]
-    finished = finished | (next == options.eos);
-    columns.push_back(std::move(next));
-    if (finished.all().item<bool>()) break;
-  }
-  return torch::cat(columns, 1);
+NextLogits next_logits(T5Impl& model, const Tensor& encoder_states, const Tensor& encoder_mask) {
+  return [&model, encoder_states, encoder_mask,
+          cache = std::make_shared<T5Cache>()](const Tensor& newest) {
+    return model.decode(newest, encoder_states, encoder_mask, cache.get());
+  };
 }
 
-WeightNames t5_weight_names(const T5Options& options) {
-  WeightNames names{
-      .ignore = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight",
-                 "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.*"}};
-  if (options.tie_word_embeddings) names.ignore.push_back("lm_head.weight");
-  if (options.num_decoder_layers == 0)
-    names.ignore.insert(names.ignore.end(), {"decoder.*", "lm_head.weight"});
-  return names;
+io::TensorMap t5_tensors(io::TensorMap tensors, const std::string& where) {
+  const std::string shared = "shared.weight", output = "lm_head.weight";
+  const std::array<std::string, 2> copies = {"encoder.embed_tokens.weight",
+                                             "decoder.embed_tokens.weight"};
+  for (const auto& name : {copies[0], copies[1], output}) {
+    const auto found = tensors.find(name);
+    if (found != tensors.end() && !tensors.contains(shared)) tensors[shared] = found->second;
+  }
+  const auto embedding = tensors.find(shared);
+  const auto is_copy = [&](const std::string& name) {
+    const auto found = tensors.find(name);
+    return found == tensors.end() || (embedding->second.sizes() == found->second.sizes() &&
+                                      at::equal(embedding->second, found->second));
+  };
+  if (embedding == tensors.end()) return tensors;
+  for (const auto& name : copies) {
+    if (!is_copy(name)) {
+      throw CheckpointError(where + ": " + name + " must be equal to " + shared +
+                            ", got other values (an embedding of its own is not supported)");
+    }
+    tensors.erase(name);
+  }
+  if (is_copy(output)) tensors.erase(output);
+  std::erase_if(tensors, [](const auto& item) {
+    return item.first.starts_with(
+        "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.");
+  });
+  return tensors;
 }
 
 }  // namespace rahf::nn

@@ -1,14 +1,12 @@
 #include "rahf/reward/metrics/evaluate_dataset.h"
 
 #include <ATen/Parallel.h>
-#include <c10/core/InferenceMode.h>
 
 #include <algorithm>
 #include <limits>
 
 #include "rahf/core/io/resize.h"
 #include "rahf/reward/data/consolidate.h"
-#include "rahf/reward/model/word_decoder.h"
 #include "rahf/reward/report/prediction.h"
 
 namespace rahf::reward {
@@ -58,25 +56,6 @@ std::array<std::int64_t, 4> score_columns(const Reward& reward) {
   return columns;
 }
 
-std::vector<std::vector<std::uint8_t>> decode(WordDecoder& decoder, std::int64_t side,
-                                              const std::vector<Prediction>& predictions,
-                                              torch::Device device) {
-  const c10::InferenceMode inference;
-  std::vector<torch::Tensor> images;
-  Prompts prompts;
-  for (const auto& prediction : predictions) {
-    const auto& picture = prediction.picture;
-    images.push_back(to_tensor(side > 0 ? io::resize(picture, side, side) : picture));
-    prompts.push_back({.text = prediction.prompt, .word_weights = {}});
-  }
-  if (side > 0) return decoder.decode_words(torch::stack(images).to(device), prompts);
-  std::vector<std::vector<std::uint8_t>> all;  // Sizes may differ: one at a time.
-  for (std::size_t i = 0; i < images.size(); ++i) {
-    all.push_back(decoder.decode_words(images[i].unsqueeze(0).to(device), {prompts[i]}).at(0));
-  }
-  return all;
-}
-
 std::vector<std::uint8_t> word_flags(const Annotation& annotation, std::size_t words) {
   std::vector<std::uint8_t> flags(words, 0);
   for (const auto word : annotation.misaligned_words) flags.at(word) = 1;
@@ -87,25 +66,23 @@ std::vector<std::uint8_t> word_flags(const Annotation& annotation, std::size_t w
 
 std::vector<Measured> measure_reward(Reward& reward, const EvaluationSet& set,
                                      const MeasureOptions& options) {
-  auto* decoder = options.greedy ? dynamic_cast<WordDecoder*>(&reward) : nullptr;
   const auto columns = score_columns(reward);
   const auto total = std::ssize(set.rows);
   std::vector<Measured> measured(total);
   for (std::int64_t begin = 0; begin < total; begin += options.batch) {
     const auto count = std::min(options.batch, total - begin);
     std::vector<Image> pictures(count);
-    std::vector<std::string> prompts(count);
+    std::vector<PictureRequest> requests(count);
     std::vector<Target> targets(count);
     for_each(count, [&](std::int64_t i) {
       const auto row = set.rows[begin + i];
       auto sample = set.dataset.at(row);
       targets[i] = target_of(sample, truth_of(set, row));
       pictures[i] = std::move(sample.picture);
-      prompts[i] = std::move(sample.prompt);
+      requests[i] = {sample.image, sample.prompt};
     });
-    const auto predictions = predict_batch(reward, std::move(pictures), prompts, options.device);
-    std::vector<std::vector<std::uint8_t>> written;
-    if (decoder) written = decode(*decoder, reward.input_size(), predictions, options.device);
+    const auto predictions =
+        predict_batch(reward, std::move(pictures), requests, {.written = options.greedy});
     for_each(count, [&](std::int64_t i) {
       const auto& prediction = predictions[i];
       Opinion opinion{.scores = {},
@@ -118,7 +95,7 @@ std::vector<Measured> measure_reward(Reward& reward, const EvaluationSet& set,
                                        : std::numeric_limits<double>::quiet_NaN());
       }
       if (!prediction.words.empty()) opinion.words = prediction.missed_words(options.threshold);
-      if (decoder) opinion.written = std::move(written[i]);
+      if (!prediction.written.empty()) opinion.written = prediction.written;
       measured[begin + i] = measure(static_cast<std::int32_t>(begin + i), opinion, targets[i]);
     });
     if (options.progress) options.progress(count);

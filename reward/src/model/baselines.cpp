@@ -1,28 +1,19 @@
 #include "rahf/reward/model/baselines.h"
 
-#include "rahf/core/shapes.h"
-#include "rahf/core/words.h"
-
 namespace rahf::reward {
 namespace {
 
-std::vector<std::vector<WordJudgement>> same_for_all_words(const Prompts& prompts, double value) {
-  const auto misaligned = torch::tensor(static_cast<float>(value));
-  std::vector<std::vector<WordJudgement>> all;
-  for (const auto& prompt : prompts) {
-    auto& words = all.emplace_back();
-    for (auto& word : split_words(prompt.text)) {
-      words.push_back({.word = std::move(word), .misaligned = misaligned});
-    }
-  }
-  return all;
+Words same_for_all_words(const Prompts& prompts, double value) {
+  auto words = lay_out_words(prompts, torch::kCPU);
+  words.misaligned = words.mask.to(torch::kFloat) * value;
+  return words;
 }
 
 }  // namespace
 
 Judgement ConstantReward::judge(const torch::Tensor& images, const Prompts& prompts,
                                 const Ask& ask) {
-  Shapes("ConstantReward::judge").check("images", images, {std::ssize(prompts), 3, "H", "W"});
+  check_pictures("ConstantReward::judge", images, prompts, device());
   Judgement judgement;
   if (ask.scores) {
     judgement.scores =
@@ -47,7 +38,7 @@ std::vector<std::string> ConstantReward::score_names() const {
 
 Judgement ColouredPixelsReward::judge(const torch::Tensor& images, const Prompts& prompts,
                                       const Ask& ask) {
-  Shapes("ColouredPixelsReward::judge").check("images", images, {std::ssize(prompts), 3, "H", "W"});
+  check_pictures("ColouredPixelsReward::judge", images, prompts, device());
   Judgement judgement;
   if (ask.maps) {
     const auto levels = (images * 255).round().to(torch::kLong).flatten(2);  // [B, 3, H * W]

@@ -132,7 +132,8 @@ torch::Tensor RahfModelImpl::token_logits(const Encoded& encoded, const torch::T
 }
 
 torch::Tensor RahfModelImpl::greedy(const Encoded& encoded, std::int64_t max_new_tokens) {
-  return t5_->greedy(encoded.context, encoded.mask, {.max_new_tokens = max_new_tokens});
+  return nn::greedy(nn::next_logits(*t5_, encoded.context, encoded.mask), encoded.context.size(0),
+                    encoded.context.device(), {.max_new_tokens = max_new_tokens});
 }
 
 void RahfModelImpl::set_gradient_checkpointing(bool on) {
@@ -180,12 +181,6 @@ std::vector<std::string> RahfReward::score_names() const {
 
 namespace {
 
-std::vector<std::vector<std::string>> words_of(const Prompts& prompts) {
-  std::vector<std::vector<std::string>> words;
-  for (const auto& prompt : prompts) words.push_back(split_words(prompt.text));
-  return words;
-}
-
 // One text per prompt, each after the task string.
 std::vector<std::vector<std::int64_t>> texts(const PromptCodec& codec,
                                              const std::vector<std::vector<std::string>>& words,
@@ -202,34 +197,35 @@ Encoded rows(const Encoded& encoded, std::int64_t first, std::int64_t count) {
 
 }  // namespace
 
+torch::Device RahfReward::device() const { return model_->parameters().front().device(); }
+
 Judgement RahfReward::judge(const torch::Tensor& images, const Prompts& prompts, const Ask& ask) {
-  Shapes("RahfReward::judge").check("images", images, {"B", 3, "H", "W"});
+  const auto dtype = model_->parameters().front().scalar_type();
+  check_pictures("RahfReward::judge", images, prompts, device(),
+                 at::promote_types(dtype, torch::kFloat));
   const auto batch = images.size(0);
-  if (batch != static_cast<std::int64_t>(prompts.size())) {
-    throw ShapeError("RahfReward::judge: prompts must be as many as images (" +
-                     std::to_string(batch) + "), got " + std::to_string(prompts.size()));
-  }
   Judgement judgement;
-  if (batch == 0 || !(ask.scores || ask.maps || ask.words)) return judgement;
-  const auto words = words_of(prompts);
+  if (batch == 0 || !(ask.scores || ask.maps || ask.words || ask.written)) return judgement;
+  const bool texts_asked = ask.words || ask.written;
+  auto words = lay_out_words(prompts, images.device());
   const bool augmented = model_->options().variant == Variant::kAugmentedPrompt;
 
   // One encoder pass: the plain prompts and, in the augmented-prompt variant, one text per output.
-  auto ids =
-      !augmented || ask.words ? texts(codec_, words, "") : std::vector<std::vector<std::int64_t>>{};
+  auto ids = !augmented || texts_asked ? texts(codec_, words.text, "")
+                                       : std::vector<std::vector<std::int64_t>>{};
   const auto add_tasks = [&](const char* kind, const auto& names) {
     for (const auto name : names) {
-      const auto more = texts(codec_, words, task_string(kind, name));
+      const auto more = texts(codec_, words.text, task_string(kind, name));
       ids.insert(ids.end(), more.begin(), more.end());
     }
   };
   if (augmented && ask.scores) add_tasks("SCORE", kScoreNames);
   if (augmented && ask.maps) add_tasks("HEATMAP", kMapNames);
   const auto outputs = static_cast<std::int64_t>(ids.size()) / batch;
-  const auto pictures = model_->image_tokens(images);                    // [B, 1 + g*g, D]
+  const auto pictures = model_->image_tokens(images.to(dtype));          // [B, 1 + g*g, D]
   const auto encoded = model_->encode(pictures.repeat({outputs, 1, 1}),  // [outputs * B, ...]
                                       codec_.pad(ids).to(images.device()));
-  std::int64_t next = augmented && !ask.words ? 0 : batch;
+  std::int64_t next = augmented && !texts_asked ? 0 : batch;
   const auto features = [&] {
     if (!augmented) return encoded.features;
     next += batch;
@@ -241,56 +237,52 @@ Judgement RahfReward::judge(const torch::Tensor& images, const Prompts& prompts,
     for (std::size_t k = 0; k < kScoreNames.size(); ++k) {
       scores.push_back(model_->score_logits(features(), static_cast<std::int64_t>(k)).sigmoid());
     }
-    judgement.scores = torch::stack(scores, 1);  // [B, 4]
+    judgement.scores = torch::stack(scores, 1).to(images.dtype());  // [B, 4]
   }
   if (ask.maps) {
-    judgement.implausibility = model_->map_logits(features(), 0).sigmoid();  // [B, S, S]
-    judgement.misalignment = model_->map_logits(features(), 1).sigmoid();
+    const auto map = [&](std::int64_t kind) {
+      return model_->map_logits(features(), kind).sigmoid().to(images.dtype());  // [B, S, S]
+    };
+    judgement.implausibility = map(0);
+    judgement.misalignment = map(1);
     if (judgement.implausibility.size(1) != images.size(2) ||
         judgement.implausibility.size(2) != images.size(3)) {
-      const auto fit = [&](const torch::Tensor& map) {
-        return io::resize(map, images.size(2), images.size(3)).clamp(0, 1);
+      const auto fit = [&](const torch::Tensor& one) {
+        return io::resize(one, images.size(2), images.size(3)).clamp(0, 1);
       };
       judgement.implausibility = fit(judgement.implausibility);
       judgement.misalignment = fit(judgement.misalignment);
     }
   }
+  if (!texts_asked) return judgement;
+  const auto plain_rows = rows(encoded, 0, batch);
+  if (ask.written) judgement.written = write_words(plain_rows, words);
   if (ask.words) {
     std::vector<PlainSequence> plain;
-    for (const auto& one : words) plain.push_back(codec_.plain(one));
-    const auto misaligned =
-        word_logits(*model_, codec_, rows(encoded, 0, batch), plain).sigmoid();  // [B, W]
-    for (std::size_t b = 0; b < words.size(); ++b) {
-      auto& list = judgement.words.emplace_back();
-      for (std::size_t w = 0; w < words[b].size(); ++w) {
-        list.push_back(
-            {words[b][w], misaligned[static_cast<std::int64_t>(b)][static_cast<std::int64_t>(w)]});
-      }
-    }
+    for (const auto& one : words.text) plain.push_back(codec_.plain(one));
+    words.misaligned = word_logits(*model_, codec_, plain_rows, plain)
+                           .sigmoid()
+                           .masked_fill(~words.mask, 0);  // [B, W]
+    judgement.words = std::move(words);
   }
   return judgement;
 }
 
-std::vector<std::vector<std::uint8_t>> RahfReward::decode_words(const torch::Tensor& images,
-                                                                const Prompts& prompts) {
-  const torch::NoGradGuard no_grad;
-  std::vector<std::vector<std::uint8_t>> flags;
-  if (prompts.empty()) return flags;
-  const auto words = words_of(prompts);
-  std::size_t longest = 0;  // every word marked
-  for (const auto& one : words) {
+torch::Tensor RahfReward::write_words(const Encoded& encoded, const Words& words) {
+  std::size_t longest = 1;  // every word marked
+  for (const auto& one : words.text) {
     const std::vector<std::uint8_t> all(one.size(), 1);
     longest = std::max(longest, codec_.target_ids(one, all).size());
   }
-  const auto text = codec_.pad(texts(codec_, words, "")).to(images.device());
-  const auto encoded = model_->encode(model_->image_tokens(images), text);
-  const auto written = model_->greedy(encoded, static_cast<std::int64_t>(longest)).cpu();
-  for (std::size_t b = 0; b < words.size(); ++b) {
-    const auto row = written[static_cast<std::int64_t>(b)].contiguous();
-    const auto* ids = row.data_ptr<std::int64_t>();
-    flags.push_back(codec_.parse({ids, ids + row.numel()}, words[b]));
+  const auto ids = model_->greedy(encoded, static_cast<std::int64_t>(longest)).cpu().contiguous();
+  auto written = torch::zeros(words.mask.sizes(), torch::kBool);  // [B, W]
+  for (std::size_t b = 0; b < words.text.size(); ++b) {
+    const auto* row = ids.data_ptr<std::int64_t>() + static_cast<std::int64_t>(b) * ids.size(1);
+    const auto flags = codec_.parse({row, row + ids.size(1)}, words.text[b]);
+    std::copy(flags.begin(), flags.end(),
+              written.data_ptr<bool>() + static_cast<std::int64_t>(b) * written.size(1));
   }
-  return flags;
+  return written.to(words.mask.device());
 }
 
 }  // namespace rahf::reward

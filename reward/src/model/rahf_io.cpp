@@ -93,7 +93,11 @@ void RahfModelImpl::load_vit(const std::filesystem::path& folder) {
 }
 
 void RahfModelImpl::load_t5(const std::filesystem::path& folder) {
-  nn::load_weights(*t5_, folder, nn::t5_weight_names(options_.t5));
+  auto tensors = nn::t5_tensors(io::read_weights(folder).tensors, folder.string());
+  if (!options_.t5.tie_word_embeddings && !tensors.contains("lm_head.weight")) {
+    tensors["lm_head.weight"] = tensors["shared.weight"];
+  }
+  nn::load_weights(*t5_, tensors, folder.string());
 }
 
 std::unique_ptr<RahfReward> RahfReward::load(const std::filesystem::path& folder,

@@ -10,6 +10,7 @@
 #include "rahf/core/error.h"
 #include "rahf/core/io/image_file.h"
 #include "rahf/core/io/resize.h"
+#include "rahf/core/words.h"
 
 namespace rahf::reward {
 namespace {
@@ -30,11 +31,10 @@ std::vector<std::uint8_t> Prediction::missed_words(double threshold) const {
 }
 
 std::vector<Prediction> predict_batch(Reward& reward, std::vector<Image> pictures,
-                                      const std::vector<std::string>& prompts,
-                                      torch::Device device) {
-  if (pictures.size() != prompts.size()) {
-    throw ShapeError(c10::str("predict_batch: prompts must be as many as the pictures, ",
-                              pictures.size(), ", got ", prompts.size()));
+                                      const std::vector<PictureRequest>& requests, const Ask& ask) {
+  if (pictures.size() != requests.size()) {
+    throw ShapeError(c10::str("predict_batch: requests must be as many as the pictures, ",
+                              pictures.size(), ", got ", requests.size()));
   }
   const c10::InferenceMode inference;
   const auto side = reward.input_size();
@@ -48,30 +48,45 @@ std::vector<Prediction> predict_batch(Reward& reward, std::vector<Image> picture
   std::vector<Prediction> predictions(pictures.size());
   for (const auto& [size, members] : by_size) {
     std::vector<torch::Tensor> images;
-    Prompts texts;
+    Prompts prompts;
+    std::vector<std::string> names;
     for (const auto i : members) {
       images.push_back(to_tensor(side > 0 ? io::resize(pictures[i], side, side) : pictures[i]));
-      texts.push_back({.text = prompts[i], .word_weights = {}});
+      prompts.push_back({.text = requests[i].prompt, .word_weights = {}});
+      names.push_back(requests[i].picture.string());
     }
-    const auto judgement = reward.judge(torch::stack(images).to(device), texts);
+    const auto judgement = reward.judge(torch::stack(images).to(reward.device()), prompts, ask);
+    check_judgement("predict_batch", judgement, names, reward.score_names());
 
     const auto scores = judgement.scores.defined()
                             ? judgement.scores.to(torch::kCPU, torch::kDouble).contiguous()
                             : torch::empty({std::ssize(members), 0}, torch::kDouble);
+    const auto misaligned = judgement.words.misaligned.defined()
+                                ? judgement.words.misaligned.to(torch::kCPU, torch::kDouble)
+                                : torch::Tensor();  // [B, W]
+    const auto written = judgement.written.defined()
+                             ? judgement.written.to(torch::kCPU, torch::kByte)
+                             : torch::Tensor();  // [B, W]
     for (std::size_t row = 0; row < members.size(); ++row) {
       const auto i = members[row];
       auto& prediction = predictions[i];
       prediction.index = i;
-      prediction.prompt = prompts[i];
+      prediction.prompt = requests[i].prompt;
       const auto* first = scores.data_ptr<double>() + row * scores.size(1);
       prediction.scores.assign(first, first + scores.size(1));
       prediction.implausibility = own_map(judgement.implausibility, row, pictures[i]);
       prediction.misalignment = own_map(judgement.misalignment, row, pictures[i]);
-      if (row < judgement.words.size()) {
-        for (const auto& [word, misaligned] : judgement.words[row]) {
-          prediction.words.push_back(word);
-          prediction.word_misaligned.push_back(misaligned.item<double>());
-        }
+      if (misaligned.defined()) {
+        prediction.words = judgement.words.text.at(row);
+        const auto values = misaligned[row].contiguous();
+        prediction.word_misaligned.assign(values.data_ptr<double>(),
+                                          values.data_ptr<double>() + std::ssize(prediction.words));
+      }
+      if (written.defined()) {
+        const auto flags = written[row].contiguous();
+        prediction.written.assign(
+            flags.data_ptr<std::uint8_t>(),
+            flags.data_ptr<std::uint8_t>() + split_words(requests[i].prompt).size());
       }
       prediction.picture = std::move(pictures[i]);
     }
@@ -99,7 +114,7 @@ std::vector<SkippedPicture> predict_pictures(
     }
 
     std::vector<Image> pictures;
-    std::vector<std::string> prompts;
+    std::vector<PictureRequest> judged;
     std::vector<std::size_t> indices;
     for (std::size_t i = 0; i < count; ++i) {
       const auto& request = requests[begin + i];
@@ -110,11 +125,11 @@ std::vector<SkippedPicture> predict_pictures(
         continue;
       }
       pictures.push_back(std::move(decoded[i]));
-      prompts.push_back(request.prompt);
+      judged.push_back(request);
       indices.push_back(begin + i);
     }
     if (pictures.empty()) continue;
-    auto predictions = predict_batch(reward, std::move(pictures), prompts, options.device);
+    auto predictions = predict_batch(reward, std::move(pictures), judged);
     for (std::size_t i = 0; i < indices.size(); ++i) predictions[i].index = indices[i];
     use(std::move(predictions));
   }

@@ -44,6 +44,27 @@ TEST_CASE("T5 equals the reference implementation, cached decoding included",
   }
 }
 
+TEST_CASE("load_t5 ties the output layer as the reference implementation does",
+          "[core][t5][parity]") {
+  // Said to be tied but with an output layer of its own; with the output layer alone; v1.1, tied.
+  const std::string name = GENERATE("t5_tied_but_different", "t5_output_alone", "t5_tied_unscaled");
+  const auto folder = rahf::test::fixtures() / "nn" / name;
+  const auto test = nn::ParityCase::read(folder / "case.safetensors");
+  const auto differences = nn::parity_differences(nn::t5_outputs(folder, test), test.expected);
+  REQUIRE(differences.size() == 2);
+  for (const auto& one : differences) {
+    INFO(name << ": " << one.output);
+    CHECK(one.largest <= 1e-5);
+  }
+}
+
+TEST_CASE("t5_tensors refuses an encoder with an embedding of its own", "[core][t5][errors]") {
+  const io::TensorMap own = {{"shared.weight", torch::zeros({3, 2})},
+                             {"encoder.embed_tokens.weight", torch::ones({3, 2})}};
+  REQUIRE_THROWS_MATCHES(nn::t5_tensors(own, "f"), CheckpointError,
+                         Says("f: encoder.embed_tokens.weight must be equal to shared.weight"));
+}
+
 TEST_CASE("T5 has the parameters of the published checkpoints", "[core][t5]") {
   // T5-base's layers with narrow widths: no two sizes are equal, so shapes tell them apart.
   const bool gated = GENERATE(false, true);  // T5 v1.0 and v1.1
@@ -53,7 +74,8 @@ TEST_CASE("T5 has the parameters of the published checkpoints", "[core][t5]") {
                            .d_kv = 3,
                            .d_ff = F,
                            .gated = gated,
-                           .tie_word_embeddings = !gated});
+                           .tie_word_embeddings = !gated,
+                           .scale_decoder_outputs = !gated});
   auto left = nn::weights(*model);
   const auto take = [&](const std::string& key, std::vector<std::int64_t> shape) {
     INFO(key);
@@ -156,6 +178,12 @@ TEST_CASE("T5's decoder does not see what follows", "[core][t5]") {
       torch::allclose(model->decode(ids.slice(1, 0, 3), states), whole.slice(1, 0, 3), 1e-4, 1e-5));
 }
 
+static torch::Tensor written(T5 model, const torch::Tensor& states, const torch::Tensor& mask,
+                             const nn::GreedyOptions& options) {
+  return nn::greedy(nn::next_logits(*model, states, mask), states.size(0), states.device(),
+                    options);
+}
+
 TEST_CASE("T5's greedy decoding writes what decoding anew at each token gives", "[core][t5]") {
   const torch::NoGradGuard no_grad;
   auto options = kTiny;
@@ -167,7 +195,7 @@ TEST_CASE("T5's greedy decoding writes what decoding anew at each token gives", 
   const std::int64_t start = 2, pad = 3;
   // What the first row writes third ends it, and others elsewhere or never.
   const auto eos =
-      model->greedy(states, mask, {.max_new_tokens = 3, .eos = -1, .start = start})[0][3]
+      written(model, states, mask, {.max_new_tokens = 3, .eos = -1, .start = start})[0][3]
           .item<std::int64_t>();
   auto ids = torch::full({5, 1}, start, torch::kLong);
   auto ended = torch::zeros({5}, torch::kBool);
@@ -178,7 +206,7 @@ TEST_CASE("T5's greedy decoding writes what decoding anew at each token gives", 
     ids = torch::cat({ids, next.unsqueeze(1)}, 1);
   }
   const auto greedy =
-      model->greedy(states, mask, {.max_new_tokens = 12, .eos = eos, .pad = pad, .start = start});
+      written(model, states, mask, {.max_new_tokens = 12, .eos = eos, .pad = pad, .start = start});
   CHECK(torch::equal(greedy, ids));
   CHECK(std::get<0>(at::_unique(greedy)).numel() > 4);
   CHECK((greedy == eos).any(1).sum().item<std::int64_t>() < 5);
@@ -188,11 +216,11 @@ TEST_CASE("T5's greedy decoding writes what decoding anew at each token gives", 
 TEST_CASE("T5's greedy decoding stops when every row has ended", "[core][t5]") {
   auto model = tiny();
   const auto states = torch::randn({3, 4, 8});
-  const auto first = model->greedy(states, {}, {.max_new_tokens = 1});
+  const auto first = written(model, states, {}, {.max_new_tokens = 1});
   REQUIRE(first.sizes() == at::IntArrayRef({3, 2}));
   const auto one = states.slice(0, 0, 1);
   const auto ended =
-      model->greedy(one, {}, {.max_new_tokens = 9, .eos = first[0][1].item<std::int64_t>()});
+      written(model, one, {}, {.max_new_tokens = 9, .eos = first[0][1].item<std::int64_t>()});
   CHECK(ended.size(1) == 2);
   CHECK_FALSE(ended.requires_grad());
 }
@@ -262,7 +290,7 @@ TEST_CASE("T5 rejects tensors of the wrong shape and impossible options", "[core
                          Says("embeds must be [B, M, 8], got [2, 3, 7]"));
   REQUIRE_THROWS_MATCHES(model->encode(torch::zeros({2, 3, 8}), torch::ones({2, 4}, torch::kBool)),
                          ShapeError, Says("mask must be [B, M] Bool"));
-  REQUIRE_THROWS_MATCHES(model->greedy(torch::zeros({1, 3, 8}), {}, {.max_new_tokens = 0}),
+  REQUIRE_THROWS_MATCHES(written(model, torch::zeros({1, 3, 8}), {}, {.max_new_tokens = 0}),
                          ConfigError, Says("max_new_tokens must be > 0, got 0"));
   REQUIRE_THROWS_MATCHES(T5(T5Options{.relative_attention_num_buckets = 30}), ConfigError,
                          Says("a multiple of 4, got 30"));
@@ -273,6 +301,6 @@ TEST_CASE("T5 rejects tensors of the wrong shape and impossible options", "[core
                        .num_decoder_layers = 0,
                        .d_ff = 4});
   CHECK_FALSE(nn::weights(*encoder).contains("decoder.final_layer_norm.weight"));
-  REQUIRE_THROWS_MATCHES(encoder->greedy(torch::zeros({1, 3, 4})), ConfigError,
+  REQUIRE_THROWS_MATCHES(written(encoder, torch::zeros({1, 3, 4}), {}, {}), ConfigError,
                          Says("num_decoder_layers must be > 0"));
 }

@@ -6,7 +6,6 @@
 #include "rahf/core/error.h"
 #include "rahf/core/io/image_file.h"
 #include "rahf/reward/data/consolidate.h"
-#include "rahf/reward/model/word_decoder.h"
 #include "reward/toy_reward.h"
 #include "support/catch.h"
 #include "support/scratch.h"
@@ -100,13 +99,16 @@ class Small {
   ScratchFolder scratch_;
 };
 
-class WritingToy : public ToyReward, public WordDecoder {
+class WritingToy : public ToyReward {
  public:
   using ToyReward::ToyReward;
-  std::vector<std::vector<std::uint8_t>> decode_words(const torch::Tensor& images,
-                                                      const rahf::Prompts& prompts) override {
-    CHECK(images.size(0) == std::ssize(prompts));
-    return std::vector<std::vector<std::uint8_t>>(prompts.size(), {0, 1});
+  rahf::Judgement judge(const torch::Tensor& images, const rahf::Prompts& prompts,
+                        const rahf::Ask& ask) override {
+    auto judgement = ToyReward::judge(images, prompts, ask);
+    if (ask.written) {
+      judgement.written = torch::tensor({false, true}).expand({std::ssize(prompts), 2});
+    }
+    return judgement;
   }
 };
 

@@ -13,10 +13,11 @@ TEST_CASE("ConstantReward says the same of every picture", "[reward][baselines]"
   CHECK(judgement.scores[1][3].item<float>() == .4F);
   CHECK(judgement.implausibility.eq(.5F).all().item<bool>());
   CHECK(judgement.misalignment.sizes() == torch::IntArrayRef{2, 4, 5});
-  REQUIRE(judgement.words.at(0).size() == 3);
-  CHECK(judgement.words[0][1].word == "red");
-  CHECK(judgement.words[0][1].misaligned.item<float>() == .7F);
-  CHECK(judgement.words.at(1).empty());
+  REQUIRE(judgement.words.text.at(0).size() == 3);
+  CHECK(judgement.words.text[0][1] == "red");
+  CHECK(
+      torch::equal(judgement.words.misaligned, torch::tensor({{.7F, .7F, .7F}, {0.F, 0.F, 0.F}})));
+  CHECK(judgement.words.text.at(1).empty());
 }
 
 TEST_CASE("ColouredPixelsReward marks what is not of the most frequent colour",
@@ -34,11 +35,11 @@ TEST_CASE("ColouredPixelsReward marks what is not of the most frequent colour",
   CHECK(torch::equal(judgement.implausibility, expected));
   CHECK(torch::equal(judgement.misalignment, expected));
   CHECK_FALSE(judgement.scores.defined());
-  CHECK(judgement.words[0][1].misaligned.item<float>() == 1);
+  CHECK(judgement.words.misaligned[0][1].item<float>() == 1);
 }
 
 TEST_CASE("Baselines refuse another number of prompts than of pictures",
           "[reward][baselines][errors]") {
   REQUIRE_THROWS_MATCHES(ColouredPixelsReward().judge(torch::zeros({2, 3, 4, 4}), {{"a", {}}}),
-                         rahf::ShapeError, Says("images must be [1, 3, H, W], got [2, 3, 4, 4]"));
+                         rahf::ShapeError, Says("prompts must be as many as images (2), got 1"));
 }

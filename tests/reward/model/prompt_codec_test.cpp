@@ -3,6 +3,7 @@
 #include "rahf/core/error.h"
 #include "rahf/core/text/word_tokenizer.h"
 #include "support/catch.h"
+#include "support/paths.h"
 
 using namespace rahf::reward;
 using Ids = std::vector<std::int64_t>;
@@ -51,6 +52,36 @@ TEST_CASE("PromptCodec counts words that were not written, or otherwise, as alig
   CHECK(codec.parse({}, words) == Flags{0, 0, 0});
 }
 
+TEST_CASE("PromptCodec finds words behind one that is missing or too many",
+          "[reward][prompt_codec]") {
+  const auto codec = small_codec();
+  CHECK(codec.parse({4, 6, 3, 1}, {"a", "red", "cat"}) == Flags{0, 0, 1});
+  CHECK(codec.parse({4, 5, 5, 6, 3, 1}, {"a", "red", "cat"}) == Flags{0, 0, 1});
+}
+
+TEST_CASE("PromptCodec reads back marks on whatever words a prompt has", "[reward][prompt_codec]") {
+  std::shared_ptr<const rahf::text::Tokenizer> tokenizer =
+      std::make_shared<rahf::text::WordTokenizer>(Words{"_0", "a", "red", "cat"});
+  if (GENERATE(false, true)) {
+    tokenizer = rahf::text::load_tokenizer(rahf::test::fixtures() / "nn" / "sentencepiece");
+  }
+  const PromptCodec codec(tokenizer);
+  // Unknown, in braces, composed and decomposed, emoji, full-width, ligature, with the suffix in
+  // it, a space that does not break, and a mark of width zero, which normalises to nothing.
+  const Words words = {"日本",  "x{a}y",    "café", "cafe\u0301", "🦊",   "ＡＢＣ", "ﬁsh",
+                       "img_0", "a\u00a0b", "~",    "\u200b",     "\u0301", "{",      "cat"};
+  const auto seed = GENERATE(range(0, 40));
+  Flags flags;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    flags.push_back(static_cast<std::uint8_t>((seed * 2654435761U >> (i + 7)) & 1U));
+  }
+  CHECK(codec.parse(codec.target_ids(words, flags), words) == flags);
+  const auto plain = codec.plain(words);
+  for (std::size_t i = 1; i < words.size(); ++i) {
+    CHECK(plain.next_word[i] > plain.next_word[i - 1]);
+  }
+}
+
 TEST_CASE("PromptCodec pads on the right and says what counts", "[reward][prompt_codec]") {
   const auto batch = small_codec().pad({{4, 1}, {4, 5, 6}});
   CHECK(torch::equal(batch.ids, torch::tensor({{4, 1, 0}, {4, 5, 6}}, torch::kLong)));
@@ -60,4 +91,7 @@ TEST_CASE("PromptCodec pads on the right and says what counts", "[reward][prompt
 TEST_CASE("PromptCodec refuses what has no way to mark words", "[reward][prompt_codec][errors]") {
   REQUIRE_THROWS_MATCHES(small_codec().target_ids({"a"}, {}), rahf::ShapeError,
                          Says("one flag per word (1), got 0"));
+  const auto without = std::make_shared<rahf::text::WordTokenizer>(Words{"a", "red"});
+  REQUIRE_THROWS_MATCHES(PromptCodec(without), rahf::FileError,
+                         Says("the tokenizer has no pieces of its own for the suffix '_0'"));
 }

@@ -29,11 +29,7 @@ std::unique_ptr<RahfReward> tiny_reward(Variant variant,
 const Prompts kPrompts = {{.text = "a red circle above a blue square"}, {.text = "a green circle"}};
 
 torch::Tensor stacked_words(const Judgement& judgement) {
-  std::vector<torch::Tensor> all;
-  for (const auto& prompt : judgement.words) {
-    for (const auto& word : prompt) all.push_back(word.misaligned);
-  }
-  return torch::stack(all);
+  return judgement.words.misaligned.masked_select(judgement.words.mask);
 }
 
 }  // namespace
@@ -47,12 +43,13 @@ TEST_CASE("RahfReward judges scores, maps and words in both variants", "[reward]
   CHECK(judgement.scores.sizes() == torch::IntArrayRef({2, 4}));
   CHECK(judgement.implausibility.sizes() == torch::IntArrayRef({2, 16, 16}));
   CHECK(judgement.misalignment.sizes() == torch::IntArrayRef({2, 16, 16}));
-  REQUIRE(judgement.words.size() == 2);
+  REQUIRE(judgement.words.text.size() == 2);
   for (std::size_t b = 0; b < 2; ++b) {
-    const auto words = split_words(kPrompts[b].text);
-    REQUIRE(judgement.words[b].size() == words.size());
-    for (std::size_t w = 0; w < words.size(); ++w) CHECK(judgement.words[b][w].word == words[w]);
+    CHECK(judgement.words.text[b] == split_words(kPrompts[b].text));
   }
+  CHECK(judgement.words.misaligned.sizes() == torch::IntArrayRef({2, 7}));
+  CHECK(judgement.words.misaligned[1].slice(0, 3).eq(0).all().item<bool>());  // no such words
+  CHECK_FALSE(judgement.written.defined());
   for (const auto& part : {judgement.scores, judgement.implausibility, judgement.misalignment,
                            stacked_words(judgement)}) {
     CHECK(part.min().item<float>() >= 0);
@@ -66,11 +63,14 @@ TEST_CASE("RahfReward computes what is asked for, the same as when all is", "[re
   const auto all = reward->judge(images, kPrompts);
   const auto scores = reward->judge(images, kPrompts, {.maps = false, .words = false});
   CHECK_FALSE(scores.implausibility.defined());
-  CHECK(scores.words.empty());
+  CHECK(scores.words.text.empty());
   CHECK(torch::allclose(scores.scores, all.scores, 0, 1e-5));
   const auto maps = reward->judge(images, kPrompts, {.scores = false, .words = false});
   CHECK_FALSE(maps.scores.defined());
   CHECK(torch::allclose(maps.misalignment, all.misalignment, 0, 1e-5));
+  const Ask written_alone{.scores = false, .maps = false, .words = false, .written = true};
+  const auto written = reward->judge(images, kPrompts, written_alone).written;
+  CHECK(torch::equal(written, reward->judge(images, kPrompts, {.written = true}).written));
   const auto words = reward->judge(images, kPrompts, {.scores = false, .maps = false});
   CHECK(torch::allclose(stacked_words(words), stacked_words(all), 0, 1e-5));
 }
@@ -177,17 +177,19 @@ TEST_CASE("RahfReward decodes as the one-pass way says where that is sure", "[re
   RahfReward reward(model, tiny_tokenizer());
   Prompts asked;
   for (const auto& words : prompts) asked.push_back({.text = join_words(words)});
-  const auto written = reward.decode_words(images, asked);
-  const auto judgement = reward.judge(images, asked, {.scores = false, .maps = false});
+  const auto judgement =
+      reward.judge(images, asked, {.scores = false, .maps = false, .written = true});
+  CHECK(judgement.written.sizes() == torch::IntArrayRef({4, 3}));
   int sure = 0;
   for (std::size_t b = 0; b < prompts.size(); ++b) {
     for (std::size_t w = 0; w < 3; ++w) {
-      const auto p = judgement.words[b][w].misaligned.item<float>();
+      const auto p = judgement.words.misaligned[b][w].item<float>();
       CAPTURE(b, w, p);
-      CHECK(written[b][w] == (prompts[b][w] == "red" ? 1 : 0));
+      const bool written = judgement.written[b][w].item<bool>();
+      CHECK(written == (prompts[b][w] == "red"));
       if (p > 0.1 && p < 0.9) continue;
       ++sure;
-      CHECK(written[b][w] == (p > 0.5 ? 1 : 0));
+      CHECK(written == (p > 0.5));
     }
   }
   CHECK(sure >= 8);
@@ -259,6 +261,14 @@ TEST_CASE("RahfReward names the argument that does not fit", "[reward][rahf][err
                          Says("images must be [B, 3, H, W], got [2, 1, 16, 16]"));
   REQUIRE_THROWS_MATCHES(reward->judge(torch::rand({3, 3, 16, 16}), kPrompts), ShapeError,
                          Says("prompts must be as many as images (3), got 2"));
+  REQUIRE_THROWS_MATCHES(
+      reward->judge(torch::zeros({2, 3, 16, 16}, torch::kByte), kPrompts), ShapeError,
+      Says("images must be Float RGB in [0, 1], got Byte (divide 8-bit pictures by 255"));
+  REQUIRE_THROWS_MATCHES(reward->judge(torch::zeros({2, 3, 16, 16}, torch::kHalf), kPrompts),
+                         ShapeError, Says("images must be Float RGB in [0, 1], got Half"));
+  const auto elsewhere = torch::empty({2, 3, 16, 16}, torch::device(torch::kMeta));
+  REQUIRE_THROWS_MATCHES(reward->judge(elsewhere, kPrompts), ShapeError,
+                         Says("images must be on the reward's device cpu, got meta"));
   auto options = tiny_rahf_options(Variant::kMultiHead);
   options.heatmap.stages = {8};
   REQUIRE_THROWS_MATCHES(RahfModel(options), ConfigError,

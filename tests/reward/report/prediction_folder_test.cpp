@@ -20,7 +20,7 @@ namespace {
 void predict_into(PredictionFolder& folder, const std::vector<PictureRequest>& requests) {
   ToyReward reward(8);
   const auto skipped = rahf::reward::predict_pictures(
-      reward, requests, {.batch = 2, .device = torch::kCPU},
+      reward, requests, {.batch = 2},
       [&](const std::vector<rahf::reward::Prediction>& some) { folder.add(some); });
   folder.finish(skipped);
 }

@@ -1,5 +1,7 @@
 #include "rahf/reward/report/prediction.h"
 
+#include <limits>
+
 #include "rahf/core/error.h"
 #include "rahf/core/io/atomic_file.h"
 #include "rahf/core/io/image_file.h"
@@ -28,8 +30,9 @@ TEST_CASE("predict_batch gives maps and scores per picture at the picture's own 
   const auto input_size = GENERATE(0, 4);
   ToyReward reward(input_size);
 
-  const auto predictions = predict_batch(
-      reward, {plain(6, 4, 51), plain(8, 3, 255), plain(6, 4, 102)}, {"no cat, a dog", "", "x"});
+  const auto predictions =
+      predict_batch(reward, {plain(6, 4, 51), plain(8, 3, 255), plain(6, 4, 102)},
+                    {{"a.png", "no cat, a dog"}, {"b.png", ""}, {"c.png", "x"}});
 
   CHECK(reward.batch_sizes ==
         (input_size > 0 ? std::vector<std::int64_t>{3} : std::vector<std::int64_t>{2, 1}));
@@ -55,7 +58,23 @@ TEST_CASE("predict_batch refuses another number of prompts than of pictures",
           "[reward][prediction][errors]") {
   ToyReward reward;
   REQUIRE_THROWS_MATCHES(predict_batch(reward, {plain(1, 1, 0)}, {}), rahf::ShapeError,
-                         Says("prompts must be as many as the pictures, 1, got 0"));
+                         Says("requests must be as many as the pictures, 1, got 0"));
+}
+
+TEST_CASE("predict_batch refuses a reward that says NaN, naming picture and output",
+          "[reward][prediction][errors]") {
+  class Broken : public ToyReward {
+   public:
+    rahf::Judgement judge(const torch::Tensor& images, const rahf::Prompts& prompts,
+                          const rahf::Ask& ask) override {
+      auto judgement = ToyReward::judge(images, prompts, ask);
+      judgement.scores[1][2] = std::numeric_limits<float>::quiet_NaN();
+      return judgement;
+    }
+  } reward;
+  REQUIRE_THROWS_MATCHES(
+      predict_batch(reward, {plain(2, 2, 0), plain(2, 2, 9)}, {{"x/a.png", ""}, {"x/b.png", ""}}),
+      rahf::NonFiniteError, Says("got nan in scores (aesthetics) for x/b.png"));
 }
 
 TEST_CASE("predict_pictures keeps the order and leaves out what cannot be read",
@@ -73,8 +92,8 @@ TEST_CASE("predict_pictures keeps the order and leaves out what cannot be read",
   ToyReward reward(2);
 
   std::vector<std::size_t> seen;
-  const auto skipped = predict_pictures(
-      reward, requests, {.batch = batch, .device = torch::kCPU}, [&](std::vector<Prediction> some) {
+  const auto skipped =
+      predict_pictures(reward, requests, {.batch = batch}, [&](std::vector<Prediction> some) {
         CHECK(std::ssize(some) <= batch);
         for (const auto& prediction : some) {
           seen.push_back(prediction.index);

@@ -7,11 +7,13 @@
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
+#include "rahf/core/io/safetensors.h"
+#include "rahf/core/nn/greedy.h"
 #include "rahf/core/nn/rms_norm.h"
-#include "rahf/core/nn/weights.h"
 #include "rahf/core/options.h"
 
 namespace rahf::nn {
@@ -30,7 +32,8 @@ struct T5Options {
   std::int64_t relative_attention_max_distance = 128;  ///< Tokens; > num_buckets / 2.
   double layer_norm_eps = 1e-6;                        ///< > 0
   double dropout = 0;                                  ///< In [0, 1).
-  bool tie_word_embeddings = true;  ///< The output layer is the embedding (T5 v1.0).
+  bool tie_word_embeddings = true;    ///< The output layer is the embedding (T5 v1.0).
+  bool scale_decoder_outputs = true;  ///< States times D^-1/2 before the output layer (T5 v1.0).
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
@@ -49,6 +52,8 @@ struct T5Options {
     visit("layer_norm_eps", self.layer_norm_eps, "added to the mean square; > 0");
     visit("dropout", self.dropout, "share dropped in training; in [0, 1)");
     visit("tie_word_embeddings", self.tie_word_embeddings, "the output layer is the embedding");
+    visit("scale_decoder_outputs", self.scale_decoder_outputs,
+          "states times d_model^-1/2 before the output layer (T5 v1.0)");
   }
   /// @throws ConfigError naming the field after `name`.
   void validate(std::string_view name = "T5Options") const;
@@ -96,13 +101,6 @@ class T5StackImpl : public torch::nn::Cloneable<T5StackImpl> {
 };
 TORCH_MODULE(T5Stack);
 
-struct GreedyOptions {
-  std::int64_t max_new_tokens = 20;  ///< > 0
-  std::int64_t eos = 1;              ///< Ends a row.
-  std::int64_t pad = 0;              ///< Fills a row behind its end.
-  std::int64_t start = 0;            ///< What the decoder is given first.
-};
-
 /// T5 (Raffel et al. 2020, arXiv 1910.10683), what Hugging Face's T5ForConditionalGeneration
 /// computes, with the same parameter names. Text is embed() -> encode() -> decode(); other tokens
 /// (of a picture, say) can be joined to the embeddings in between.
@@ -124,17 +122,13 @@ class T5Impl : public torch::nn::Cloneable<T5Impl> {
   torch::Tensor encode(const torch::Tensor& embeds, const torch::Tensor& mask = {});
 
   /// Logits of the token after each decoder token, which sees itself and those before it.
-  /// @param decoder_ids     [B, M] i64, the start token first
+  /// @param decoder_ids     [B, M] i64, the start token first; with a cache those after its tokens
   /// @param encoder_states  [B, L, D]
   /// @param encoder_mask    [B, L] Bool, or undefined
-  /// @return                [B, M, V]; with tied embeddings states are scaled by D^-1/2 before
+  /// @param cache           continued and extended by M tokens; nn::greedy() decodes with one
+  /// @return                [B, M, V]
   torch::Tensor decode(const torch::Tensor& decoder_ids, const torch::Tensor& encoder_states,
-                       const torch::Tensor& encoder_mask = {});
-
-  /// The likeliest token after another, without a gradient, until every row has ended.
-  /// @return  [B, 1 + n] i64, n <= max_new_tokens: the start token, then what was written
-  torch::Tensor greedy(const torch::Tensor& encoder_states, const torch::Tensor& encoder_mask = {},
-                       const GreedyOptions& options = {});
+                       const torch::Tensor& encoder_mask = {}, T5Cache* cache = nullptr);
 
   void set_gradient_checkpointing(bool on);
   const T5Options& options() const { return options_; }
@@ -149,8 +143,18 @@ class T5Impl : public torch::nn::Cloneable<T5Impl> {
 };
 TORCH_MODULE(T5);
 
-/// How published T5 checkpoints name things: the shared embedding also under other names, and a
-/// position bias in old ones that nothing uses.
-WeightNames t5_weight_names(const T5Options& options);
+/// Decodes with a cache of its own, for one call of greedy(). Refers to `model`.
+/// @param encoder_states  [B, L, D]
+/// @param encoder_mask    [B, L] Bool, or undefined
+NextLogits next_logits(T5Impl& model, const torch::Tensor& encoder_states,
+                       const torch::Tensor& encoder_mask = {});
+
+/// The tensors of a published T5 checkpoint by the module's names. Such files hold the embedding
+/// under up to four names, of which any may be missing, and a position bias that nothing uses.
+/// `lm_head.weight` stays only where it differs from the embedding: the output layer is then not
+/// tied, whatever the file's config says, as Hugging Face loads it.
+/// @param where  what the tensors were read from, for the error's text
+/// @throws CheckpointError if encoder or decoder have an embedding of their own.
+io::TensorMap t5_tensors(io::TensorMap tensors, const std::string& where);
 
 }  // namespace rahf::nn

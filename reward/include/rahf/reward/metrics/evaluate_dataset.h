@@ -23,10 +23,9 @@ struct EvaluationSet {
 };
 
 struct MeasureOptions {
-  std::int64_t batch = 32;             ///< Pictures judged together; > 0.
-  double threshold = .5;               ///< P(misaligned) from which a word is called so; in [0, 1].
-  bool greedy = true;                  ///< Decode words too, if the reward can (WordDecoder).
-  torch::Device device = torch::kCPU;  ///< Where the reward is.
+  std::int64_t batch = 32;  ///< Pictures judged together; > 0.
+  double threshold = .5;    ///< P(misaligned) from which a word is called so; in [0, 1].
+  bool greedy = true;       ///< Decode words too, if the reward can.
   std::function<void(std::int64_t)> progress = {};  ///< Called with the pictures just done.
 };
 

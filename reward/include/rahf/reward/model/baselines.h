@@ -19,6 +19,7 @@ class ConstantReward : public Reward {
   Judgement judge(const torch::Tensor& images, const Prompts& prompts,
                   const Ask& ask = {}) override;
   std::vector<std::string> score_names() const override;
+  torch::Device device() const override { return torch::kCPU; }
   bool differentiable() const override { return false; }
 
  private:
@@ -36,6 +37,7 @@ class ColouredPixelsReward : public Reward {
   Judgement judge(const torch::Tensor& images, const Prompts& prompts,
                   const Ask& ask = {}) override;
   std::vector<std::string> score_names() const override { return {}; }
+  torch::Device device() const override { return torch::kCPU; }
   bool differentiable() const override { return false; }
 
  private:

@@ -33,9 +33,12 @@ struct PlainSequence {
 ///
 /// The text to be written is the prompt's words joined by spaces, with `_0` appended to every
 /// misaligned word ("a yellow_0 cat"): the target of the paper. The pieces of each word, and those
-/// of the suffix, are the same wherever they stand, so that word ends are known exactly.
+/// of the suffix, are the same wherever they stand, so that word ends are known exactly, whatever
+/// the tokenizer makes of the word's text: unknown letters, composed ones, or nothing at all (such
+/// a word gets the pieces of an unknown letter).
 class PromptCodec {
  public:
+  /// @throws FileError if the tokenizer has no pieces of its own that spell the suffix.
   explicit PromptCodec(std::shared_ptr<const text::Tokenizer> tokenizer);
 
   /// What the encoder reads: `task`, if any, then the words, then the end-of-sequence id.
@@ -59,8 +62,10 @@ class PromptCodec {
   /// P(misaligned).
   std::int64_t suffix_id() const { return suffix_.front(); }
 
-  /// The flags that a decoded sequence sets. Its words are compared by position; one that was not
-  /// written, or was written otherwise, counts as aligned.
+  /// The flags that a decoded sequence sets. Each word is found by its own pieces, in order, so
+  /// that the fewest words are missing and the fewest pieces left over; one that was not written,
+  /// or was written otherwise, counts as aligned. Costs words x pieces.
+  /// @param ids  pads are passed over, and what follows an end-of-sequence id
   std::vector<std::uint8_t> parse(const std::vector<std::int64_t>& ids,
                                   const std::vector<std::string>& words) const;
 
@@ -69,8 +74,11 @@ class PromptCodec {
   const text::Tokenizer& tokenizer() const { return *tokenizer_; }
 
  private:
+  std::vector<std::int64_t> pieces(const std::string& word) const;
+
   std::shared_ptr<const text::Tokenizer> tokenizer_;
   std::vector<std::int64_t> suffix_;
+  std::vector<std::int64_t> nothing_;  // Stands for a word without pieces.
 };
 
 }  // namespace rahf::reward

@@ -17,7 +17,6 @@
 #include "rahf/core/reward.h"
 #include "rahf/reward/model/heads.h"
 #include "rahf/reward/model/prompt_codec.h"
-#include "rahf/reward/model/word_decoder.h"
 
 namespace rahf::reward {
 
@@ -139,8 +138,9 @@ torch::Tensor word_logits(RahfModelImpl& model, const PromptCodec& codec, const 
                           const std::vector<PlainSequence>& sequences);
 
 /// RAHF as a reward. Holds the network in eval(); judging any picture size works, but pictures are
-/// best given at input_size(), resized as the training pictures were.
-class RahfReward : public Reward, public WordDecoder {
+/// best given at input_size(), resized as the training pictures were. Pictures are f32 whatever
+/// element type the network has, f64 apart: then they are f64 too.
+class RahfReward : public Reward {
  public:
   RahfReward(RahfModel model, std::shared_ptr<const text::Tokenizer> tokenizer);
 
@@ -153,15 +153,16 @@ class RahfReward : public Reward, public WordDecoder {
                   const Ask& ask = {}) override;
   std::vector<std::string> score_names() const override;
   bool differentiable() const override { return true; }
+  torch::Device device() const override;
   std::int64_t input_size() const override { return model_->options().vit.image_size; }
-
-  std::vector<std::vector<std::uint8_t>> decode_words(const torch::Tensor& images,
-                                                      const Prompts& prompts) override;
 
   RahfModelImpl& model() { return *model_; }
   const PromptCodec& codec() const { return codec_; }
 
  private:
+  /// The flags that greedy decoding sets: [B, W] bool.
+  torch::Tensor write_words(const Encoded& encoded, const Words& words);
+
   RahfModel model_;
   PromptCodec codec_;
 };

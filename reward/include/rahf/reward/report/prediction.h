@@ -30,6 +30,8 @@ struct Prediction {
   torch::Tensor misalignment;           ///< [H, W] f32 in [0, 1], CPU; undefined if not offered
   std::vector<std::string> words;       ///< The prompt's words; empty if not offered.
   std::vector<double> word_misaligned;  ///< P(misaligned) of each, in [0, 1].
+  std::vector<std::uint8_t> written;    ///< One flag per word of the prompt, by greedy decoding;
+                                        ///< empty if not asked for or not offered.
 
   /// One flag per word: 1 from `threshold` on.
   std::vector<std::uint8_t> missed_words(double threshold) const;
@@ -42,17 +44,17 @@ struct SkippedPicture {
 };
 
 struct PredictOptions {
-  std::int64_t batch = 8;              ///< Pictures decoded and judged together; > 0.
-  torch::Device device = torch::kCPU;  ///< Where the reward is.
+  std::int64_t batch = 8;  ///< Pictures decoded and judged together; > 0.
 };
 
 /// Judges decoded pictures in one batch, or in one per size if the reward takes any size. A picture
 /// is resized to Reward::input_size() as Pillow does it for 8 bits, and maps are resized back.
-/// @param prompts  as many as there are pictures
+/// @param requests  as many as there are pictures: what these are called, and their prompts
 /// @throws ShapeError if there are not.
+/// @throws NonFiniteError naming picture and output if the reward says NaN.
 std::vector<Prediction> predict_batch(Reward& reward, std::vector<Image> pictures,
-                                      const std::vector<std::string>& prompts,
-                                      torch::Device device = torch::kCPU);
+                                      const std::vector<PictureRequest>& requests,
+                                      const Ask& ask = {});
 
 /// Decodes and judges picture files batch by batch, so that any number of them fits into memory.
 /// @param use  called with the predictions of each batch, in the order of the requests
