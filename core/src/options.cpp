@@ -99,10 +99,23 @@ std::string with_dashes(std::string name) {
   return name;
 }
 
-const OptionField* find(const std::vector<OptionField>& fields, const std::string& name) {
-  const auto it = std::find_if(fields.begin(), fields.end(),
-                               [&](const OptionField& field) { return field.name == name; });
-  return it == fields.end() ? nullptr : &*it;
+// The number of an element and where it stands in "stage.2.ema"; 0 if there is none.
+struct ElementNumber {
+  std::int64_t number = 0;
+  std::size_t begin = 0, length = 0;
+};
+ElementNumber element_number(std::string_view name) {
+  for (std::size_t dot = name.find('.'); dot != std::string_view::npos;
+       dot = name.find('.', dot + 1)) {
+    const auto end = name.find('.', dot + 1);
+    if (end == std::string_view::npos) break;
+    std::int64_t number = 0;
+    const auto [stop, error] = std::from_chars(name.data() + dot + 1, name.data() + end, number);
+    if (error == std::errc() && stop == name.data() + end && number > 0) {
+      return {number, dot + 1, end - dot - 1};
+    }
+  }
+  return {};
 }
 
 // The known name nearest to a misspelt one, or null if none is near.
@@ -174,10 +187,61 @@ void read(const std::string& text, std::vector<std::int64_t>& value) { read_list
 
 }  // namespace option_text
 
+OptionField find_option(const std::vector<OptionField>& fields, std::string_view name) {
+  const auto found = [&fields](std::string_view wanted) -> const OptionField* {
+    const auto it = std::find_if(fields.begin(), fields.end(), [&](const OptionField& field) {
+      return field.name == wanted;
+    });
+    return it == fields.end() ? nullptr : &*it;
+  };
+  if (const auto* field = found(name); field != nullptr && !field->element) return *field;
+  const auto element = element_number(name);
+  if (element.number == 0 || element.number > kMostElements) return {};
+  const auto* field = found(list_template(name));
+  return field != nullptr && field->element ? field->element(element.number) : OptionField{};
+}
+
+std::string list_template(std::string_view name) {
+  std::string text(name);
+  const auto element = element_number(name);
+  return element.number == 0 ? text : text.replace(element.begin, element.length, "N");
+}
+
+namespace {
+
+// Visits the fields in the order of a file: a list element by element.
+template <class Visit>
+void for_written(const std::vector<OptionField>& fields, Visit&& visit) {
+  for (std::size_t i = 0; i < fields.size();) {
+    if (!fields[i].element) {
+      visit(fields[i++]);
+      continue;
+    }
+    const auto list = fields[i].name.substr(0, fields[i].name.find(".N.") + 3);
+    auto end = i;
+    while (end < fields.size() && fields[end].name.starts_with(list)) ++end;
+    for (std::int64_t n = 1; n <= fields[i].count(); ++n) {
+      for (auto k = i; k < end; ++k) {
+        if (const auto field = fields[k].element(n); field.is_set) visit(field);
+      }
+    }
+    i = end;
+  }
+}
+
+}  // namespace
+
+std::map<std::string, std::string> option_values(const std::vector<OptionField>& fields) {
+  std::map<std::string, std::string> values;
+  for_written(fields, [&](const OptionField& field) { values[field.name] = field.get(); });
+  return values;
+}
+
 std::string write_config(const std::vector<OptionField>& fields) {
   std::string text;
-  for (const auto& field : fields)
+  for_written(fields, [&](const OptionField& field) {
     text += field.name + " = " + quoted_if_needed(field.get()) + '\n';
+  });
   return text;
 }
 
@@ -187,8 +251,11 @@ void read_config(const std::filesystem::path& file, const std::vector<OptionFiel
   read_config(in, file.string(), fields);
 }
 
-void read_config(std::istream& in, const std::string& file_name,
-                 const std::vector<OptionField>& fields) {
+namespace {
+
+// visit(name, text) for every line; what it throws is given file and line.
+template <class Visit>
+void for_lines(std::istream& in, const std::string& file_name, Visit&& visit) {
   std::map<std::string, int> first_line;
   int line_number = 0;
   for (std::string line; std::getline(in, line);) {
@@ -201,23 +268,46 @@ void read_config(std::istream& in, const std::string& file_name,
       throw ConfigError(where + "expected 'name = value', got '" + text + "'");
     }
     const auto name = with_underscores(trimmed(text.substr(0, equals)));
-    const auto* field = find(fields, name);
-    if (field == nullptr) {
-      const auto* other = nearest(fields, name);
-      throw ConfigError(where + "unknown option '" + name + "'" +
-                        (other == nullptr ? "" : " (did you mean '" + other->name + "'?)"));
-    }
     const auto [it, is_new] = first_line.try_emplace(name, line_number);
-    if (!is_new) {
-      throw ConfigError(where + "option '" + name + "' is given twice (first in line " +
-                        std::to_string(it->second) + ")");
-    }
     try {
-      field->set(unquoted(trimmed(text.substr(equals + 1))));
+      if (!is_new) {
+        throw ConfigError("option '" + name + "' is given twice (first in line " +
+                          std::to_string(it->second) + ")");
+      }
+      visit(name, trimmed(text.substr(equals + 1)));
     } catch (const ConfigError& error) {
-      throw ConfigError(where + name + " " + error.what());
+      throw ConfigError(where + error.what());
     }
   }
+}
+
+}  // namespace
+
+void read_config(std::istream& in, const std::string& file_name,
+                 const std::vector<OptionField>& fields) {
+  for_lines(in, file_name, [&](const std::string& name, const std::string& text) {
+    const auto field = find_option(fields, name);
+    if (field.name.empty()) {
+      const auto* other = nearest(fields, name);
+      throw ConfigError("unknown option '" + name + "'" +
+                        (other == nullptr ? "" : " (did you mean '" + other->name + "'?)"));
+    }
+    try {
+      field.set(unquoted(text));
+    } catch (const ConfigError& error) {
+      throw ConfigError(name + " " + error.what());
+    }
+  });
+}
+
+std::map<std::string, std::string> read_config_values(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  if (!in) throw FileError(file.string() + ": cannot be opened as a config file");
+  std::map<std::string, std::string> values;
+  for_lines(in, file.string(), [&](const std::string& name, const std::string& text) {
+    values[name] = unquoted(text);
+  });
+  return values;
 }
 
 bool CommandLine::Parsed::was_given(std::string_view name) const {
@@ -237,13 +327,18 @@ CommandLine::Parsed CommandLine::parse(const std::vector<std::string>& arguments
   po::options_description description;
   auto add = description.add_options();
   add("config", po::value<std::vector<std::string>>());
-  for (const auto& field : options) {
+  std::set<std::string> known;
+  const auto make_known = [&](const OptionField& field) {
+    if (!known.insert(field.name).second) return;
     auto* value = po::value<std::vector<std::string>>();
     add(field.name.c_str(), field.is_flag ? value->implicit_value({"true"}, "true") : value);
+  };
+  for (const auto& field : options) {
+    if (!field.element) make_known(field);
   }
 
   std::string config_file;
-  std::vector<std::pair<const OptionField*, std::string>> settings;
+  std::vector<std::pair<OptionField, std::string>> settings;
   try {
     using namespace po::command_line_style;
     // A flag takes a value only as --flag=false, so that a positional argument may follow it.
@@ -253,9 +348,10 @@ CommandLine::Parsed CommandLine::parse(const std::vector<std::string>& arguments
       if (!argument.starts_with("--")) continue;
       const auto equals = std::min(argument.find('='), argument.size());
       const auto name = with_underscores(argument.substr(2, equals - 2));
-      const auto* field = find(options, name);
-      if (field == nullptr) continue;
-      const bool is_bare_flag = field->is_flag && equals == argument.size();
+      const auto field = find_option(options, name);
+      if (field.name.empty()) continue;
+      make_known(field);
+      const bool is_bare_flag = field.is_flag && equals == argument.size();
       argument = "--" + name + (is_bare_flag ? "=true" : argument.substr(equals));
     }
     const auto parsed = po::command_line_parser(joined)
@@ -276,7 +372,7 @@ CommandLine::Parsed CommandLine::parse(const std::vector<std::string>& arguments
       if (name == "config") {
         config_file = option.value.front();
       } else {
-        settings.emplace_back(find(options, name), option.value.front());
+        settings.emplace_back(find_option(options, name), option.value.front());
       }
     }
   } catch (const po::unknown_option& error) {
@@ -292,24 +388,18 @@ CommandLine::Parsed CommandLine::parse(const std::vector<std::string>& arguments
   }
 
   if (!config_file.empty()) {
-    auto watched = options;
-    for (auto& field : watched) {
-      field.set = [&result, name = field.name, set = field.set](const std::string& text) {
-        set(text);
-        result.given.push_back(name);
-      };
-    }
-    read_config(config_file, watched);
+    read_config(config_file, options);
+    for (const auto& [name, text] : read_config_values(config_file)) result.given.push_back(name);
   }
   for (const auto& [field, text] : settings) {
     try {
-      field->set(text);
+      field.set(text);
     } catch (const UsageError&) {
       throw;
     } catch (const ConfigError& error) {
-      throw UsageError("--" + with_dashes(field->name) + " " + error.what());
+      throw UsageError("--" + with_dashes(field.name) + " " + error.what());
     }
-    result.given.push_back(field->name);
+    result.given.push_back(field.name);
   }
   return result;
 }

@@ -4,6 +4,7 @@
 #include <iomanip>
 #include <iostream>
 
+#include "rahf/core/train/interruption.h"
 #include "verbs.h"
 
 namespace rahf::program {
@@ -27,6 +28,9 @@ int run_verb(const Verb& verb, const std::vector<std::string>& arguments) {
   } catch (const ConfigError& error) {
     std::cerr << "rahf " << verb.name << ": " << error.what() << '\n';
     return 2;
+  } catch (const train::Interrupted& stopped) {
+    std::cerr << "rahf " << verb.name << ": " << stopped.what() << '\n';
+    return stopped.exit_status();
   } catch (const std::exception& error) {
     std::cerr << "rahf " << verb.name << ": " << error.what() << '\n';
     return 1;

@@ -40,7 +40,8 @@ int run_train(const std::vector<std::string>& arguments) {
       .summary =
           "Trains RAHF on a dataset and leaves a run folder: run.cfg, metrics.jsonl, TensorBoard\n"
           "events, checkpoints/, and model/, which 'rahf predict' and 'rahf evaluate' take. A run\n"
-          "that was stopped goes on with --resume and ends as if it had not been stopped.",
+          "that was stopped, by a signal or otherwise, goes on with --resume and ends as if it had not\n"
+          "been stopped. Stages follow each other: what --stage.1.NAME sets holds in the first instead of --NAME.",
       .options = verb_fields(options, common),
       .positional = {}};
   CommandLine::Parsed parsed;
@@ -68,7 +69,9 @@ int run_train(const std::vector<std::string>& arguments) {
                       .note = note});
   const auto model = options.out + "/model";
   if (common.json) {
-    std::cout << nlohmann::json{{"model", model}, {"updates", options.train.updates}} << '\n';
+    std::int64_t updates = 0;
+    for (const auto& course : options.train.courses()) updates += course.updates;
+    std::cout << nlohmann::json{{"model", model}, {"updates", updates}} << '\n';
   } else {
     std::cout << "model: " << model << '\n';
   }

@@ -258,3 +258,74 @@ TEST_CASE("CommandLine's help lists each option with meaning and default", "[cor
     CHECK(help.find(part) != std::string::npos);
   }
 }
+
+namespace {
+
+struct Course {
+  double rate = 1;
+  Inner part{};
+  std::vector<rahf::Overrides<Inner>> stages;
+
+  template <class Self, class Visit>
+  static void fields(Self& self, Visit&& visit) {
+    visit("rate", self.rate, "learning rate");
+    visit("part", self.part, "");
+    visit("stage", self.stages, "");
+  }
+  bool operator==(const Course&) const = default;
+};
+
+}  // namespace
+
+TEST_CASE("read_config fills the elements of a list by their numbers", "[core][options]") {
+  Course course;
+  std::istringstream text("stage.1.width = 3\nstage.3.bias = false\npart.width = 5\n");
+  rahf::read_config(text, "course.cfg", option_fields(course));
+  REQUIRE(course.stages.size() == 3);
+  CHECK(course.stages[0].over(course.part) == Inner{.width = 3, .bias = true});
+  CHECK(course.stages[1].over(course.part) == Inner{.width = 5, .bias = true});
+  CHECK(course.stages[2].over(course.part) == Inner{.width = 5, .bias = false});
+
+  const auto written = rahf::write_config(option_fields(course));
+  CHECK(written ==
+        "rate = 1\npart.width = 5\npart.bias = true\nstage.1.width = 3\nstage.3.bias = false\n");
+  Course again;
+  std::istringstream copy(written);
+  rahf::read_config(copy, "copy.cfg", option_fields(again));
+  CHECK(again == course);
+  CHECK(rahf::option_values(option_fields(course)).at("stage.3.bias") == "false");
+  CHECK_FALSE(rahf::option_values(option_fields(course)).contains("stage.1.bias"));
+}
+
+TEST_CASE("CommandLine sets an element of a list over the config file", "[core][options]") {
+  const ScratchFolder scratch;
+  rahf::io::write_atomically(scratch / "course.cfg", "stage.1.width = 3\nstage.2.width = 4\n");
+  Course course;
+  const rahf::CommandLine command{
+      .usage = "course", .summary = "", .options = option_fields(course), .positional = ""};
+  const auto parsed = command.parse({"--config", (scratch / "course.cfg").string(),
+                                     "--stage.2.width", "9", "--stage.3.bias=false"});
+  CHECK(parsed.was_given("stage.1.width"));
+  CHECK(parsed.was_given("stage.2.width"));
+  REQUIRE(course.stages.size() == 3);
+  CHECK(course.stages[1].over({}).width == 9);
+  CHECK_FALSE(course.stages[2].over({}).bias);
+  CHECK(command.help().find("--stage.N.width") != std::string::npos);
+}
+
+TEST_CASE("read_config names a key or value that no element of a list can have",
+          "[core][options][errors]") {
+  Course course;
+  const auto read = [&](const std::string& line) {
+    std::istringstream text(line);
+    rahf::read_config(text, "c.cfg", option_fields(course));
+  };
+  REQUIRE_THROWS_MATCHES(read("stage.0.width = 3"), ConfigError, Says("unknown option"));
+  REQUIRE_THROWS_MATCHES(read("stage.100.width = 3"), ConfigError, Says("unknown option"));
+  REQUIRE_THROWS_MATCHES(read("stage.N.width = 3"), ConfigError, Says("unknown option"));
+  REQUIRE_THROWS_MATCHES(read("stage.1.widht = 3"), ConfigError,
+                         Says("did you mean 'stage.N.width'?"));
+  REQUIRE_THROWS_MATCHES(read("stage.1.width = wide"), ConfigError,
+                         Says("c.cfg:1: stage.1.width must be a whole number, got 'wide'"));
+  CHECK(course.stages.empty());
+}

@@ -2,6 +2,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <iostream>
 #include <string>
@@ -37,8 +38,11 @@ struct World {
     const std::string out = (scratch / run).string();
     std::vector<std::string> arguments = {"train", "--config", config, "--data",
                                           data,    "--out",    out};
-    for (const auto* more : {"--updates", "12", "--batch_size", "2", "--save_every", "1",
-                             "--threads", "1", "--quiet"}) {
+    // Twelve updates over all stages.
+    for (const auto* more :
+         {"--stage.1.updates", "4", "--stage.2.updates", "2", "--stage.2.pictures", "all",
+          "--stage.3.updates", "3", "--stage.4.updates", "3", "--batch_size", "2", "--save_every",
+          "1", "--threads", "1", "--quiet"}) {
       arguments.emplace_back(more);
     }
     if (resume) arguments.push_back("--resume");
@@ -91,6 +95,31 @@ TEST_CASE("rahf train killed twice and resumed ends bit for bit as unbroken", "[
   // The metadata names the command, which differs in --out and --resume: compare behind it.
   const auto tail = [](const std::string& file) { return file.substr(file.size() - 1000000); };
   CHECK(tail(world.model("broken")) == tail(world.model("unbroken")));
+}
+
+TEST_CASE("rahf train saves and ends with 130 or 143 when a signal comes", "[program][train]") {
+  const World world;
+  const auto signal = GENERATE(SIGINT, SIGTERM);
+  auto arguments = world.train("run", false);
+  for (const auto* more : {"--stage.1.updates=100000", "--save_every=100000", "--log_every=1"}) {
+    const std::string name(more, std::string(more).find('='));
+    const auto given = std::find(arguments.begin(), arguments.end(), name);
+    if (given != arguments.end()) arguments.erase(given, given + 2);
+    arguments.emplace_back(more);
+  }
+  const auto run = world.scratch / "run";
+  const auto child = start(arguments);
+  const auto has_updates = [&] {
+    std::error_code none;
+    return std::filesystem::file_size(run / "metrics.jsonl", none) > 0 && !none;
+  };
+  while (!has_updates() && waitpid(child, nullptr, WNOHANG) == 0) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  kill(child, signal);
+  CHECK(finish(child) == 128 + signal);
+  CHECK_FALSE(std::filesystem::is_empty(run / "checkpoints"));
+  CHECK_FALSE(std::filesystem::exists(run / "model"));
 }
 
 TEST_CASE("rahf train says what it needs", "[program][train][errors]") {

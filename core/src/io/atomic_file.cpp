@@ -1,7 +1,10 @@
 #include "rahf/core/io/atomic_file.h"
 
 #include <cstdio>
+#include <string>
+#include <string_view>
 #include <system_error>
+#include <vector>
 
 #include "descriptor.h"
 
@@ -10,11 +13,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::string_view kScratchPrefix = ".rahf-";
+
 /// A new folder beside what is to be replaced; gone with what is left in it at the end.
 class Scratch {
  public:
   explicit Scratch(const fs::path& target)
-      : folder_((target.parent_path() / ("." + target.filename().string() + ".XXXXXX")).string()) {
+      : folder_((target.parent_path() / (std::string(kScratchPrefix) + "XXXXXX")).string()) {
     if (::mkdtemp(folder_.data()) == nullptr) fail_with_errno(target, "cannot write beside it");
   }
   Scratch(const Scratch&) = delete;
@@ -66,6 +71,19 @@ void replace_atomically(const fs::path& path, const std::function<void(const fs:
   } catch (const fs::filesystem_error& error) {
     throw FileError(path.string() + ": cannot be written (" + error.what() + ')');
   }
+}
+
+void remove_scratch(const fs::path& folder) {
+  std::error_code ignored;
+  std::vector<fs::path> left;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    const auto name = entry.path().filename().string();
+    if (name.size() == kScratchPrefix.size() + 6 && name.starts_with(kScratchPrefix) &&
+        entry.is_directory(ignored)) {
+      left.push_back(entry.path());
+    }
+  }
+  for (const auto& path : left) fs::remove_all(path, ignored);
 }
 
 void write_atomically(const fs::path& path, std::string_view content) {

@@ -3,12 +3,17 @@
 #include <array>
 #include <chrono>
 #include <cstring>
+#include <optional>
+#include <vector>
 
 #include "descriptor.h"
+#include "rahf/core/io/atomic_file.h"
 #include "rahf/core/io/image_file.h"
 
 namespace rahf::io {
 namespace {
+
+const std::string kPrefix = "events.out.tfevents.";
 
 constexpr auto kCrcTable = [] {
   std::array<std::uint32_t, 256> table{};
@@ -80,7 +85,7 @@ std::filesystem::path file_name(int n) {
   if (::gethostname(host.data(), host.size() - 1) != 0) host[0] = '\0';
   auto seconds = std::to_string(static_cast<std::int64_t>(now()));
   seconds.insert(0, 10 - std::min<std::size_t>(10, seconds.size()), '0');
-  return "events.out.tfevents." + seconds + '.' + host.data() + '.' + std::to_string(::getpid()) +
+  return kPrefix + seconds + '.' + host.data() + '.' + std::to_string(::getpid()) +
          '.' + std::to_string(n);
 }
 
@@ -93,7 +98,82 @@ std::filesystem::path new_file(const std::filesystem::path& folder) {
   }
 }
 
+// The step of an event; 0 if it has none. Nothing for bytes that are no event.
+std::optional<std::int64_t> step_of(std::string_view event) {
+  std::int64_t step = 0;
+  const auto varint = [&event]() -> std::optional<std::uint64_t> {
+    std::uint64_t value = 0;
+    for (int shift = 0; shift < 64 && !event.empty(); shift += 7) {
+      const auto byte = static_cast<unsigned char>(event.front());
+      event.remove_prefix(1);
+      value |= static_cast<std::uint64_t>(byte & 0x7F) << shift;
+      if (byte < 0x80) return value;
+    }
+    return std::nullopt;
+  };
+  while (!event.empty()) {
+    const auto tag = varint();
+    if (!tag) return std::nullopt;
+    std::uint64_t skip = 0;
+    switch (*tag & 7) {
+      case 0: {
+        const auto value = varint();
+        if (!value) return std::nullopt;
+        if (*tag >> 3 == 2) step = static_cast<std::int64_t>(*value);
+        break;
+      }
+      case 1:
+        skip = 8;
+        break;
+      case 2: {
+        const auto length = varint();
+        if (!length) return std::nullopt;
+        skip = *length;
+        break;
+      }
+      case 5:
+        skip = 4;
+        break;
+      default:
+        return std::nullopt;
+    }
+    if (skip > event.size()) return std::nullopt;
+    event.remove_prefix(skip);
+  }
+  return step;
+}
+
+// What is left of an event file: whole records, none behind `last_step`.
+std::string cut(std::string_view file, std::int64_t last_step) {
+  constexpr std::size_t kHeader = 12, kFooter = 4;  // length and checksum; checksum
+  std::string kept;
+  while (file.size() >= kHeader + kFooter) {
+    std::uint64_t length = 0;
+    std::memcpy(&length, file.data(), sizeof(length));
+    if (length > file.size() - kHeader - kFooter) break;
+    const auto data = file.substr(kHeader, length);
+    if (file.substr(0, kHeader + length + kFooter) != tfrecord(data)) break;
+    const auto step = step_of(data);
+    if (step && *step <= last_step) kept += tfrecord(data);
+    file.remove_prefix(kHeader + length + kFooter);
+  }
+  return kept;
+}
+
 }  // namespace
+
+void cut_event_files(const std::filesystem::path& folder, std::int64_t last_step) {
+  std::error_code none;
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, none)) {
+    if (entry.path().filename().string().starts_with(kPrefix)) files.push_back(entry.path());
+  }
+  for (const auto& path : files) {
+    const auto before = read_file(path);
+    const auto after = cut(before, last_step);
+    if (after.size() != before.size()) write_atomically(path, after);
+  }
+}
 
 std::uint32_t masked_crc32c(std::string_view bytes) {
   std::uint32_t crc = 0xFFFFFFFF;

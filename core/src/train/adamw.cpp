@@ -1,8 +1,5 @@
 #include "rahf/core/train/adamw.h"
 
-#include <ATen/ops/_foreach_lerp.h>
-#include <ATen/ops/_foreach_mul.h>
-#include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/empty_like.h>
 
@@ -12,7 +9,7 @@
 #include "rahf/core/error.h"
 #include "rahf/core/options.h"
 
-namespace rahf {
+namespace rahf::train {
 namespace {
 
 // The fused kernels walk a parameter and its gradient side by side in memory, whatever their
@@ -107,32 +104,4 @@ void AdamW::load_state(const io::TensorMap& state) {
   }
 }
 
-torch::Tensor clip_gradients(std::vector<torch::Tensor>& gradients, double max_norm) {
-  const torch::NoGradGuard no_grad;
-  const auto norm = torch::stack(at::_foreach_norm(gradients)).norm();
-  if (max_norm > 0) at::_foreach_mul_(gradients, (max_norm / (norm + 1e-6)).clamp_max(1));
-  return norm;
-}
-
-Ema::Ema(std::vector<torch::Tensor> parameters, double decay)
-    : parameters_(std::move(parameters)), decay_(decay) {
-  for (const auto& parameter : parameters_) averages_.push_back(parameter.detach().clone());
-}
-
-void Ema::update(std::int64_t updates) {
-  const torch::NoGradGuard no_grad;
-  const auto count = static_cast<double>(updates);
-  const double decay = std::min(decay_, (1 + count) / (10 + count));
-  at::_foreach_lerp_(averages_, parameters_, 1 - decay);
-}
-
-void Ema::swap() {
-  const torch::NoGradGuard no_grad;
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    const auto value = parameters_[i].detach().clone();
-    parameters_[i].copy_(averages_[i]);
-    averages_[i].copy_(value);
-  }
-}
-
-}  // namespace rahf
+}  // namespace rahf::train

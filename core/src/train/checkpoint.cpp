@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-namespace rahf {
+namespace rahf::train {
 namespace {
 
 std::vector<std::int64_t> saved(const std::filesystem::path& folder) {
@@ -55,4 +55,4 @@ std::filesystem::path Checkpoints::file(std::int64_t updates) const {
   return folder_ / (name + ".safetensors");
 }
 
-}  // namespace rahf
+}  // namespace rahf::train

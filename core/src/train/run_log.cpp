@@ -8,7 +8,7 @@
 #include "rahf/core/io/atomic_file.h"
 #include "rahf/core/io/event_file.h"
 
-namespace rahf {
+namespace rahf::train {
 
 RunLog::RunLog(const std::filesystem::path& folder, std::int64_t updates)
     : file_(folder / "metrics.jsonl") {
@@ -23,6 +23,7 @@ RunLog::RunLog(const std::filesystem::path& folder, std::int64_t updates)
     }
   }
   io::write_atomically(file_, kept);
+  io::cut_event_files(folder, updates);
   events_ = std::make_unique<io::EventFile>(folder);
 }
 
@@ -40,4 +41,4 @@ void RunLog::write(std::int64_t update, const Values& values) {
   if (!out) throw FileError(file_.string() + ": cannot be written");
 }
 
-}  // namespace rahf
+}  // namespace rahf::train

@@ -5,7 +5,7 @@
 #include <numbers>
 #include <string>
 
-namespace rahf {
+namespace rahf::train {
 
 void ScheduleOptions::validate() const {
   const auto check = [](const char* name, double value, bool ok, const char* range) {
@@ -36,4 +36,4 @@ double ScheduleOptions::at(std::int64_t update, std::int64_t updates) const {
   return learning_rate * (final_share + (1 - final_share) * fall);
 }
 
-}  // namespace rahf
+}  // namespace rahf::train

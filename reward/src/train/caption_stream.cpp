@@ -1,7 +1,9 @@
 #include "rahf/reward/train/caption_stream.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
+#include <utility>
 
 #include "rahf/core/options.h"
 #include "rahf/core/random.h"
@@ -32,22 +34,35 @@ void for_spans(const std::vector<std::string>& words, double share, std::mt19937
 }  // namespace
 
 void CaptionOptions::validate() const {
-  if (!(weight >= 0)) {
-    throw ConfigError("CaptionOptions.weight = " + option_text::write(weight) + ", must be >= 0");
+  for (const auto& [name, value] : {std::pair{"weight", weight}, {"word_weight", word_weight}}) {
+    if (value >= 0) continue;
+    throw ConfigError(std::string("CaptionOptions.") + name + " = " + option_text::write(value) +
+                      ", must be >= 0");
   }
   for (const auto& [name, share] : {std::pair{"corrupt_share", corrupt_share},
                                     {"corrupt_words", corrupt_words},
                                     {"mask_words", mask_words},
-                                    {"mask_all", mask_all}}) {
+                                    {"mask_all", mask_all},
+                                    {"phrase_share", phrase_share}}) {
     if (share >= 0 && share <= 1) continue;
     throw ConfigError(std::string("CaptionOptions.") + name + " = " + option_text::write(share) +
                       ", must be in [0, 1]");
   }
+  const std::set<std::string> different(phrases.begin(), phrases.end());
+  if (different.size() != phrases.size() || different.contains("")) {
+    throw ConfigError("CaptionOptions.phrases must differ and hold a word, got " +
+                      option_text::write(phrases));
+  }
+  if (phrase_share > 0 && phrases.size() < 2) {
+    throw ConfigError("CaptionOptions.phrases must be two or more with phrase_share, got " +
+                      std::to_string(phrases.size()));
+  }
 }
 
 CaptionStream::CaptionStream(const std::vector<std::string>& prompts, CaptionOptions options)
-    : options_(options) {
+    : options_(std::move(options)) {
   options_.validate();
+  for (const auto& phrase : options_.phrases) phrases_.push_back(split_words(phrase));
   std::map<Context, std::set<Words>> seen;
   for (const auto& prompt : prompts) {
     const auto words = split_words(prompt);
@@ -64,12 +79,58 @@ CaptionStream::CaptionStream(const std::vector<std::string>& prompts, CaptionOpt
 
 CaptionTask CaptionStream::draw(const std::vector<std::string>& caption,
                                 std::mt19937_64& engine) const {
+  if (options_.phrase_share > 0) {
+    const auto span = find_phrase(caption);
+    if (span.length > 0 && uniform(engine) < options_.phrase_share) {
+      return on_phrase(caption, span, engine);
+    }
+  }
   return uniform(engine) < options_.corrupt_share ? corrupt(caption, engine)
                                                   : hide(caption, engine);
 }
 
+CaptionStream::Span CaptionStream::find_phrase(const Words& caption) const {
+  for (std::size_t begin = 0; begin < caption.size(); ++begin) {
+    for (const auto& phrase : phrases_) {
+      if (begin + phrase.size() <= caption.size() &&
+          std::equal(phrase.begin(), phrase.end(), caption.begin() + begin)) {
+        return {begin, phrase.size()};
+      }
+    }
+  }
+  return {};
+}
+
+CaptionTask CaptionStream::on_phrase(const Words& caption, Span span,
+                                     std::mt19937_64& engine) const {
+  const auto begin = caption.begin() + static_cast<std::ptrdiff_t>(span.begin);
+  const auto end = begin + static_cast<std::ptrdiff_t>(span.length);
+  const bool hidden = uniform(engine) < 0.5;
+  const bool wrong = !hidden && uniform(engine) < 0.5;
+  const Words right(begin, end);
+  auto written = right;
+  while (wrong && written == right) {
+    written = phrases_[uniform_int(engine, std::ssize(phrases_))];
+  }
+  CaptionTask task{.shown = {}, .target = {}, .misaligned = {}, .asked = {}, .hidden = hidden};
+  const auto add = [&](const Words& words, bool is_phrase) {
+    task.target.insert(task.target.end(), words.begin(), words.end());
+    task.misaligned.insert(task.misaligned.end(), words.size(), is_phrase && wrong ? 1 : 0);
+    task.asked.insert(task.asked.end(), words.size(), is_phrase || !hidden ? 1 : 0);
+    if (is_phrase && hidden) {
+      task.shown.push_back(kHidden);
+    } else {
+      task.shown.insert(task.shown.end(), words.begin(), words.end());
+    }
+  };
+  add({caption.begin(), begin}, false);
+  add(written, true);
+  add({end, caption.end()}, false);
+  return task;
+}
+
 CaptionTask CaptionStream::hide(const Words& caption, std::mt19937_64& engine) const {
-  CaptionTask task{{}, caption, std::vector<std::uint8_t>(caption.size(), 0), {}};
+  CaptionTask task{{}, caption, std::vector<std::uint8_t>(caption.size(), 0), {}, true};
   const double share = uniform(engine) < options_.mask_all ? 1 : options_.mask_words;
   for_spans(caption, share, engine, [&](const Words& span, std::size_t, bool chosen) {
     task.asked.insert(task.asked.end(), span.size(), chosen ? 1 : 0);

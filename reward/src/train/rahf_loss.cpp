@@ -15,25 +15,28 @@ constexpr auto kNumScores = static_cast<std::int64_t>(kScoreNames.size());
 constexpr auto kNumMaps = static_cast<std::int64_t>(kMapNames.size());
 constexpr std::int64_t kNumTasks = kNumScores + kNumMaps;
 
-using Ids = std::vector<std::int64_t>;
-using Words = std::vector<std::string>;
+using Ids = RahfTasks::Ids;
+using Words = RahfTasks::Words;
 
-// Mean cross-entropy over the tokens that count.
+bool is_augmented(Variant variant) { return variant == Variant::kAugmentedPrompt; }
+
+// The sum of the cross-entropy over the tokens that count.
 torch::Tensor token_loss(RahfModelImpl& model, const Encoded& encoded, const TokenBatch& target) {
   const auto logits = model.token_logits(encoded, target.ids);  // [B, M, V]
   const auto ignored = target.ids.masked_fill(~target.mask, -100);
-  const auto sum =
-      at::cross_entropy_loss(logits.flatten(0, 1), ignored.flatten(), {}, at::Reduction::Sum);
-  return sum / target.mask.sum().clamp_min(1);  // a batch may have no token that counts
+  return at::cross_entropy_loss(logits.flatten(0, 1), ignored.flatten(), {}, at::Reduction::Sum);
 }
 
+// The sum over pictures of the mean over pixels.
 torch::Tensor heatmap_error(const torch::Tensor& logits, const torch::Tensor& target,
                             HeatmapLoss kind) {
-  return kind == HeatmapLoss::kMse ? at::mse_loss(logits.sigmoid(), target)
-                                   : at::binary_cross_entropy_with_logits(logits, target);
+  const auto mean = kind == HeatmapLoss::kMse
+                        ? at::mse_loss(logits.sigmoid(), target)
+                        : at::binary_cross_entropy_with_logits(logits, target);
+  return mean * static_cast<double>(target.size(0));
 }
 
-// The loss of P(misaligned) for words that exist.
+// The sum of the loss of P(misaligned) over words.
 torch::Tensor word_loss(RahfModelImpl& model, const PromptCodec& codec, const Encoded& encoded,
                         const std::vector<Words>& words,
                         const std::vector<std::vector<std::uint8_t>>& misaligned) {
@@ -50,41 +53,23 @@ torch::Tensor word_loss(RahfModelImpl& model, const PromptCodec& codec, const En
       weight.data_ptr<float>()[at] = 1;
     }
   }
-  target = target.to(logits.device());
-  weight = weight.to(logits.device());
-  const auto loss =
-      at::binary_cross_entropy_with_logits(logits, target, weight, {}, at::Reduction::Sum);
-  return loss / weight.sum().clamp_min(1);
+  return at::binary_cross_entropy_with_logits(logits, target.to(logits.device()),
+                                              weight.to(logits.device()), {}, at::Reduction::Sum);
 }
 
-bool shows_all(const Batch& batch, std::size_t b) {
-  return std::none_of(batch.misaligned_words[b].begin(), batch.misaligned_words[b].end(),
-                      [](std::uint8_t flag) { return flag != 0; });
+double count_words(const std::vector<Words>& all) {
+  std::size_t count = 0;
+  for (const auto& words : all) count += words.size();
+  return static_cast<double>(count);
 }
 
-// Texts made from the captions of the pictures that show all of theirs, behind these pictures'
-// tokens, which the caller has already.
-torch::Tensor caption_loss(RahfModelImpl& model, const PromptCodec& codec,
-                           const torch::Tensor& pictures, const Batch& batch,
-                           const std::vector<Words>& words, const CaptionStream& captions,
-                           std::mt19937_64& engine) {
-  Ids rows;
-  std::vector<Ids> texts, targets, counted;
-  for (std::size_t b = 0; b < words.size(); ++b) {
-    if (!shows_all(batch, b)) continue;
-    const auto task = captions.draw(words[b], engine);
-    rows.push_back(static_cast<std::int64_t>(b));
-    texts.push_back(codec.encoder_ids(task.shown));
-    targets.push_back(codec.target_ids(task.target, task.misaligned));
-    const auto mask = codec.target_mask(task.target, task.misaligned, task.asked);
-    counted.emplace_back(mask.begin(), mask.end());
-  }
-  if (rows.empty()) return pictures.sum() * 0;
-  const auto device = pictures.device();
-  const auto chosen = pictures.index_select(0, torch::tensor(rows, torch::kLong).to(device));
-  const auto asked = codec.pad(counted);
-  const TokenBatch target{codec.pad(targets).ids, asked.mask & asked.ids.eq(1)};
-  return token_loss(model, model.encode(chosen, codec.pad(texts).to(device)), target.to(device));
+Encoded select(const Encoded& encoded, const torch::Tensor& rows) {
+  return {encoded.features.index_select(0, rows), encoded.context.index_select(0, rows),
+          encoded.mask.index_select(0, rows)};
+}
+
+torch::Tensor row_tensor(const Ids& rows, torch::Device device) {
+  return torch::tensor(rows, torch::kLong).to(device);
 }
 
 }  // namespace
@@ -105,35 +90,62 @@ void RahfLossOptions::validate() const {
   caption.validate();
 }
 
-std::vector<std::pair<std::string_view, torch::Tensor>> RahfLossTerms::parts() const {
-  std::vector<std::pair<std::string_view, torch::Tensor>> all;
-  for (const auto& [name, part] : {std::pair<std::string_view, torch::Tensor>{"heatmap", heatmap},
-                                   {"score", score},
-                                   {"sequence", sequence},
-                                   {"word", word},
-                                   {"caption", caption}}) {
-    if (part.defined()) all.emplace_back(name, part);
+RahfTasks rahf_tasks(Variant variant, const PromptCodec& codec, const Batch& batch,
+                     const RahfLossOptions& options, const CaptionStream* captions,
+                     std::mt19937_64& engine) {
+  RahfTasks tasks;
+  for (const auto& prompt : batch.prompts) tasks.words.push_back(split_words(prompt));
+  const auto count = std::ssize(batch.prompts);
+
+  // Which pictures learn which output: all of them, or a few drawn per picture.
+  const auto drawn = is_augmented(variant) && options.tasks_per_picture > 0
+                         ? options.tasks_per_picture
+                         : kNumTasks;
+  for (std::int64_t b = 0; b < count; ++b) {
+    Ids order(kNumTasks);
+    std::iota(order.begin(), order.end(), 0);
+    for (std::int64_t i = 0; i < drawn && drawn < kNumTasks; ++i) {
+      std::swap(order[i], order[i + uniform_int(engine, kNumTasks - i)]);
+    }
+    for (std::int64_t i = 0; i < drawn; ++i) tasks.pictures[order[i]].push_back(b);
   }
-  return all;
+  auto& counts = tasks.counts;
+  for (std::int64_t task = 0; task < kNumTasks; ++task) {
+    counts[task < kNumScores ? "score" : "heatmap"] +=
+        static_cast<double>(tasks.pictures[task].size());
+  }
+  std::vector<Ids> marked;
+  for (std::size_t b = 0; b < tasks.words.size(); ++b) {
+    marked.push_back(codec.target_ids(tasks.words[b], batch.misaligned_words[b]));
+    counts["sequence"] += static_cast<double>(marked.back().size());
+  }
+  tasks.marked = codec.pad(marked);
+  counts["word"] = count_words(tasks.words);
+
+  counts["caption"] = counts["caption_word"] = 0;
+  if (captions == nullptr || (options.caption.weight <= 0 && options.caption.word_weight <= 0)) {
+    return tasks;
+  }
+  std::vector<Ids> written, asked;
+  for (std::int64_t b = 0; b < count; ++b) {
+    const auto& flags = batch.misaligned_words[b];
+    if (std::any_of(flags.begin(), flags.end(), [](auto flag) { return flag != 0; })) continue;
+    auto task = captions->draw(tasks.words[b], engine);
+    written.push_back(codec.target_ids(task.target, task.misaligned));
+    const auto mask = codec.target_mask(task.target, task.misaligned, task.asked);
+    asked.emplace_back(mask.begin(), mask.end());
+    counts["caption"] += static_cast<double>(std::count(mask.begin(), mask.end(), 1));
+    if (!task.hidden) counts["caption_word"] += static_cast<double>(task.target.size());
+    tasks.caption_pictures.push_back(b);
+    tasks.captions.push_back(std::move(task));
+  }
+  const auto mask = codec.pad(asked);
+  tasks.written = {codec.pad(written).ids, mask.mask & mask.ids.eq(1)};
+  return tasks;
 }
 
-torch::Tensor RahfLossTerms::total(const RahfLossOptions& options) const {
-  torch::Tensor sum;
-  const auto add = [&sum](const torch::Tensor& part, double weight) {
-    if (!part.defined()) return;
-    sum = sum.defined() ? sum + part * weight : part * weight;
-  };
-  add(heatmap, options.heatmap_weight);
-  add(score, options.score_weight);
-  add(sequence, options.sequence_weight);
-  add(word, options.word_weight);
-  add(caption, options.caption.weight);
-  return sum;
-}
-
-RahfLossTerms rahf_loss(RahfModelImpl& model, const PromptCodec& codec, const Batch& batch,
-                        const RahfLossOptions& options, const CaptionStream* captions,
-                        std::mt19937_64& engine) {
+train::LossTerms rahf_loss(RahfModelImpl& model, const PromptCodec& codec, const Batch& batch,
+                           const RahfTasks& tasks, const RahfLossOptions& options) {
   const auto size = model.options().vit.image_size;
   Shapes shapes("rahf_loss");
   shapes.check("batch.images", batch.images, {"B", 3, size, size}, torch::kFloat);
@@ -142,95 +154,104 @@ RahfLossTerms rahf_loss(RahfModelImpl& model, const PromptCodec& codec, const Ba
   shapes.check("batch.misalignment", batch.misalignment, {"B", size, size}, torch::kFloat);
   const auto device = batch.images.device();
   const auto count = batch.images.size(0);
-  const bool augmented = model.options().variant == Variant::kAugmentedPrompt;
+  const bool augmented = is_augmented(model.options().variant);
+  const auto pictures = model.image_tokens(batch.images);  // [B, 1 + g*g, D]
 
-  std::vector<Words> words;
-  std::vector<Ids> texts;  // the plain prompts, then one text per task and picture that has it
-  for (const auto& prompt : batch.prompts) {
-    words.push_back(split_words(prompt));
-    texts.push_back(codec.encoder_ids(words.back()));
-  }
-  // Which pictures learn which task: all of them, or a few drawn per picture.
-  std::vector<Ids> pictures_of(kNumTasks);
-  Ids rows(static_cast<std::size_t>(count));
-  std::iota(rows.begin(), rows.end(), 0);
-  for (std::int64_t b = 0; b < count; ++b) {
-    Ids tasks(kNumTasks);
-    std::iota(tasks.begin(), tasks.end(), 0);
-    const auto drawn =
-        augmented && options.tasks_per_picture > 0 ? options.tasks_per_picture : kNumTasks;
-    for (std::int64_t i = 0; i < drawn && drawn < kNumTasks; ++i) {
-      std::swap(tasks[i], tasks[i + uniform_int(engine, kNumTasks - i)]);
-    }
-    for (std::int64_t i = 0; i < drawn; ++i) pictures_of[tasks[i]].push_back(b);
-  }
-  if (augmented) {
-    for (std::int64_t task = 0; task < kNumTasks; ++task) {
+  train::LossTerms terms;
+  const auto add = [&](const char* name, double weight, const auto& sum) {
+    if (weight <= 0) return;
+    const auto found = tasks.counts.at(name);
+    terms.push_back({.name = name,
+                     .weight = weight,
+                     .sum = found > 0 ? sum() : pictures.sum() * 0,
+                     .count = found});
+  };
+
+  const bool heads = options.heatmap_weight > 0 || options.score_weight > 0;
+  if (heads || options.sequence_weight > 0 || options.word_weight > 0) {
+    // One pass for the plain prompts and, behind them, one text per task and picture that has it.
+    Ids rows(static_cast<std::size_t>(count));
+    std::iota(rows.begin(), rows.end(), 0);
+    std::vector<Ids> texts;
+    for (const auto& words : tasks.words) texts.push_back(codec.encoder_ids(words));
+    for (std::int64_t task = 0; augmented && heads && task < kNumTasks; ++task) {
       const bool is_score = task < kNumScores;
       const auto name = is_score ? kScoreNames[task] : kMapNames[task - kNumScores];
       const auto prefix = task_string(is_score ? "SCORE" : "HEATMAP", name);
-      for (const auto b : pictures_of[task]) {
+      for (const auto b : tasks.pictures[task]) {
         rows.push_back(b);
-        texts.push_back(codec.encoder_ids(words[b], prefix));
+        texts.push_back(codec.encoder_ids(tasks.words[b], prefix));
       }
     }
-  }
+    const auto tokens =
+        augmented ? pictures.index_select(0, row_tensor(rows, device)) : pictures;
+    const auto encoded = model.encode(tokens, codec.pad(texts).to(device));
 
-  const auto pictures = model.image_tokens(batch.images);  // [B, 1 + g*g, D]
-  const auto chosen = torch::tensor(rows, torch::kLong).to(device);
-  const auto tokens = augmented ? pictures.index_select(0, chosen) : pictures;
-  const auto encoded = model.encode(tokens, codec.pad(texts).to(device));
-
-  RahfLossTerms terms;
-  std::vector<torch::Tensor> heatmap_errors, score_errors;
-  std::vector<double> heatmap_counts, score_counts;
-  auto first = count;
-  for (std::int64_t task = 0; task < kNumTasks; ++task) {
-    const auto here = static_cast<std::int64_t>(pictures_of[task].size());
-    if (here == 0) continue;
-    const auto features = augmented ? encoded.features.narrow(0, first, here) : encoded.features;
-    first += here;
-    const auto pick = [&](const torch::Tensor& target) {
-      return here == count ? target
-                           : target.index_select(
-                                 0, torch::tensor(pictures_of[task], torch::kLong).to(device));
+    // visit(features, rows, task) for the pictures of each task from `begin` to `end`.
+    const auto for_tasks = [&](std::int64_t begin, std::int64_t end, const auto& error) {
+      auto first = count;
+      torch::Tensor sum;
+      for (std::int64_t task = 0; task < end; ++task) {
+        const auto here = std::ssize(tasks.pictures[task]);
+        const auto from = first;
+        first += here;
+        if (here == 0 || task < begin) continue;
+        const auto features = augmented ? encoded.features.narrow(0, from, here) : encoded.features;
+        const auto pick = [&](const torch::Tensor& target) {
+          return here == count ? target
+                               : target.index_select(0, row_tensor(tasks.pictures[task], device));
+        };
+        const auto more = error(features, task - begin, pick);
+        sum = sum.defined() ? sum + more : more;
+      }
+      return sum;
     };
-    if (task < kNumScores) {
-      const auto score = model.score_logits(features, task).sigmoid();
-      score_errors.push_back(at::mse_loss(score, pick(batch.scores.select(1, task))) *
-                             static_cast<double>(here));
-      score_counts.push_back(static_cast<double>(here));
-    } else {
-      const auto map = task - kNumScores;
-      const auto logits = model.map_logits(features, map);
-      const auto target = pick(map == 0 ? batch.implausibility : batch.misalignment);
-      heatmap_errors.push_back(heatmap_error(logits, target, options.heatmap_loss) *
-                               static_cast<double>(here));
-      heatmap_counts.push_back(static_cast<double>(here));
-    }
+    add("heatmap", options.heatmap_weight, [&] {
+      return for_tasks(kNumScores, kNumTasks, [&](const auto& features, auto map, const auto& pick) {
+        return heatmap_error(model.map_logits(features, map),
+                             pick(map == 0 ? batch.implausibility : batch.misalignment),
+                             options.heatmap_loss);
+      });
+    });
+    add("score", options.score_weight, [&] {
+      return for_tasks(0, kNumScores, [&](const auto& features, auto score, const auto& pick) {
+        return at::mse_loss(model.score_logits(features, score).sigmoid(),
+                            pick(batch.scores.select(1, score)), at::Reduction::Sum);
+      });
+    });
+    const Encoded plain{encoded.features.narrow(0, 0, count), encoded.context.narrow(0, 0, count),
+                        encoded.mask.narrow(0, 0, count)};
+    add("sequence", options.sequence_weight,
+        [&] { return token_loss(model, plain, tasks.marked.to(device)); });
+    add("word", options.word_weight, [&] {
+      return word_loss(model, codec, plain, tasks.words, batch.misaligned_words);
+    });
   }
-  const auto mean = [](const std::vector<torch::Tensor>& sums, const std::vector<double>& counts) {
-    if (sums.empty()) return torch::Tensor();
-    return torch::stack(sums).sum() / std::accumulate(counts.begin(), counts.end(), 0.0);
-  };
-  terms.heatmap = mean(heatmap_errors, heatmap_counts);
-  terms.score = mean(score_errors, score_counts);
 
-  const Encoded plain{encoded.features.narrow(0, 0, count), encoded.context.narrow(0, 0, count),
-                      encoded.mask.narrow(0, 0, count)};
-  if (options.sequence_weight > 0) {
-    std::vector<Ids> targets;
-    for (std::size_t b = 0; b < words.size(); ++b) {
-      targets.push_back(codec.target_ids(words[b], batch.misaligned_words[b]));
-    }
-    terms.sequence = token_loss(model, plain, codec.pad(targets).to(device));
+  if (tasks.captions.empty()) {
+    add("caption", options.caption.weight, [] { return torch::Tensor(); });
+    add("caption_word", options.caption.word_weight, [] { return torch::Tensor(); });
+    return terms;
   }
-  if (options.word_weight > 0) {
-    terms.word = word_loss(model, codec, plain, words, batch.misaligned_words);
+  std::vector<Ids> texts;
+  Ids open;  // the texts that hide no word
+  std::vector<Words> words;
+  std::vector<std::vector<std::uint8_t>> misaligned;
+  for (std::size_t i = 0; i < tasks.captions.size(); ++i) {
+    const auto& task = tasks.captions[i];
+    texts.push_back(codec.encoder_ids(task.shown));
+    if (task.hidden) continue;
+    open.push_back(static_cast<std::int64_t>(i));
+    words.push_back(task.target);
+    misaligned.push_back(task.misaligned);
   }
-  if (captions != nullptr && options.caption.weight > 0) {
-    terms.caption = caption_loss(model, codec, pictures, batch, words, *captions, engine);
-  }
+  const auto chosen = pictures.index_select(0, row_tensor(tasks.caption_pictures, device));
+  const auto encoded = model.encode(chosen, codec.pad(texts).to(device));
+  add("caption", options.caption.weight,
+      [&] { return token_loss(model, encoded, tasks.written.to(device)); });
+  add("caption_word", options.caption.word_weight, [&] {
+    return word_loss(model, codec, select(encoded, row_tensor(open, device)), words, misaligned);
+  });
   return terms;
 }
 

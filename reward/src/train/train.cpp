@@ -2,27 +2,23 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/autocast_mode.h>
-#include <torch/autograd.h>
+#include <omp.h>
 
 #include <algorithm>
-#include <cmath>
 #include <exception>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <set>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
-#include "rahf/core/io/atomic_file.h"
-#include "rahf/core/nn/config.h"
-#include "rahf/core/nn/weights.h"
-#include "rahf/core/progress.h"
 #include "rahf/core/random.h"
 #include "rahf/core/text/word_tokenizer.h"
-#include "rahf/core/train/checkpoint.h"
-#include "rahf/core/train/run_log.h"
+#include "rahf/core/train/averages.h"
 #include "rahf/core/words.h"
 #include "rahf/reward/data/loader.h"
 
@@ -85,79 +81,90 @@ Batch to_device(Batch batch, torch::Device device) {
   return batch;
 }
 
-using Parts = std::vector<std::pair<std::string_view, torch::Tensor>>;
-
-// The gradients of one micro-batch, and its loss by parts.
+// The gradients of one micro-batch, and its loss by terms, without gradients.
 struct MicroResult {
   std::vector<torch::Tensor> gradients;
-  torch::Tensor loss;
-  Parts parts;
+  train::LossTerms terms;
 };
+
+// What decides the weights besides the options. Pictures and maps are not read for it: the names,
+// prompts, scores and words stand for them.
+std::map<std::string, std::string> facts_of(const Dataset& dataset,
+                                            const std::vector<std::int64_t>& rows,
+                                            torch::Device device) {
+  std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+  const auto add = [&hash](const void* data, std::size_t size) {
+    const auto* bytes = static_cast<const unsigned char*>(data);
+    for (std::size_t i = 0; i < size; ++i) hash = (hash ^ bytes[i]) * 0x100000001b3;
+  };
+  for (const auto i : rows) {
+    for (const auto* text : {&dataset.image(i), &dataset.prompt(i)}) {
+      add(text->c_str(), text->size() + 1);
+    }
+    add(dataset.scores(i).data(), sizeof(dataset.scores(i)));
+    add(dataset.misaligned_words(i).data(), dataset.misaligned_words(i).size());
+  }
+  std::ostringstream text;
+  text << std::hex << hash;
+  return {{"data.rows", std::to_string(rows.size())},
+          {"data.hash", text.str()},
+          {"device", c10::DeviceTypeName(device.type(), /*lower_case=*/true)}};
+}
 
 class Trainer {
  public:
   Trainer(const TrainOptions& options, const Dataset& dataset, const TrainPlace& place)
-      : options_(options),
-        dataset_(dataset),
-        place_(place),
-        random_(options.seed),
-        checkpoints_(place.run / "checkpoints", options.keep) {
+      : options_(options), dataset_(dataset), place_(place), random_(options.seed) {
     options_.validate();
     rows_ = dataset.indices(options_.split);
     if (rows_.empty()) {
       throw ConfigError("train: the data has no pictures in split " + options_.split);
     }
     build_model();
-    open_run();
+    courses_ = options_.courses();
+    for (const auto& course : courses_) ends_.push_back(total_updates() + course.updates);
   }
 
   void run() {
-    const LoaderOptions loader_options{.batch_size = options_.batch_size / options_.micro_batches,
-                                       .image_size = model_->options().vit.image_size,
-                                       .seed = options_.seed,
-                                       .threads = options_.loader_threads,
-                                       .augment = options_.augment};
-    Loader loader(dataset_, rows_, loader_options, done_ * options_.micro_batches);
-    RunLog log(place_.run, done_);
-    Progress progress("updates", options_.updates, done_);
-    const auto started = std::chrono::steady_clock::now();
-    const auto first = done_;
-    while (done_ < options_.updates) {
-      update(loader);
-      ++done_;
-      const bool last = done_ == options_.updates;
-      if (done_ % options_.log_every == 0 || last) {
-        const double seconds =
-            std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-        auto values = averages();
-        progress.set(done_, "loss " + short_text(values.front().second));
-        values.emplace_back("images_per_second",
-                            static_cast<double>((done_ - first) * options_.batch_size) / seconds);
-        log.write(done_, values);
-      } else {
-        progress.add(1);
-      }
-      if (options_.check_every > 0 && (done_ % options_.check_every == 0 || last)) {
-        const auto values = check_losses();
-        if (!values.empty()) log.write(done_, values);
-      }
-      if (done_ % options_.save_every == 0 || last) save_checkpoint();
-    }
-    progress.finish();
-    save_model();
+    auto free = train::LoopOptions::free();
+    free.insert({"parallel", "loader_threads", "check_batches"});
+    train::RunFolder folder(
+        {.folder = place_.run, .resume = place_.resume, .keep = options_.loop.keep},
+        train::run_identity(options_, free, facts_of(dataset_, rows_, place_.device)));
+    train::Loop loop(folder, total_updates(), options_.loop);
+    loop.keep(
+        "optimisation", [this] { return optimisation_->state(); },
+        [this](const io::TensorMap& state) { optimisation_->load_state(state); });
+    // A checkpoint at the end of a stage holds that stage's state.
+    begin_stage(stage_of(std::max<std::int64_t>(loop.saved() - 1, 0)));
+    const auto done = loop.resume();
+    if (done < total_updates()) open_loader(done);
+    loop.run({.update = [this](std::int64_t k) { update(k); },
+              .values =
+                  [this] {
+                    optimisation_->check_finite();
+                    return averages_.take();
+                  },
+              .check = [this] { return check_losses(); },
+              .items_per_update = static_cast<double>(options_.batch_size)});
+    loader_.reset();
+    const train::Averaged averaged(*optimisation_);
+    save_rahf(place_.run / "model", *model_, *tokenizer_, place_.note,
+              options_.half ? torch::kHalf : torch::kFloat);
   }
 
  private:
-  static std::string short_text(double value) {
-    std::ostringstream text;
-    text.precision(4);
-    text << value;
-    return text.str();
+  std::int64_t total_updates() const { return ends_.empty() ? 0 : ends_.back(); }
+  const LearningOptions& course() const { return courses_[stage_]; }
+  std::int64_t begin_of(std::size_t stage) const { return stage == 0 ? 0 : ends_[stage - 1]; }
+  /// The stage that update k belongs to.
+  std::size_t stage_of(std::int64_t k) const {
+    return static_cast<std::size_t>(std::upper_bound(ends_.begin(), ends_.end(), k) -
+                                    ends_.begin());
   }
 
   void build_model() {
     const auto prompts = prompts_of(dataset_, rows_);
-    captions_ = std::make_unique<CaptionStream>(prompts, options_.loss.caption);
     // Initial weights come from LibTorch's default generator.
     torch::manual_seed(random_.key("weights", 0));
     if (!options_.init.empty()) {
@@ -184,103 +191,95 @@ class Trainer {
     model_->to(place_.device);
     model_->train();
     model_->set_gradient_checkpointing(options_.gradient_checkpointing);
+  }
 
+  /// Makes ready what a stage learns with, from the weights as they are.
+  void begin_stage(std::size_t stage) {
+    stage_ = stage;
     std::vector<OptimisedParameter> parameters;
     for (const auto& item : model_->named_parameters()) {
-      const bool is_query = item.key().starts_with("t5.") && item.key().ends_with(".q.weight");
-      const bool is_heatmap = item.key().starts_with("heatmap_predictor.");
-      const bool is_table = item.key().find("embeddings.") != std::string::npos ||
-                            item.key().find("relative_attention_bias") != std::string::npos ||
-                            item.key().find("shared.") != std::string::npos;
-      parameters.push_back({.name = item.key(),
+      const auto& name = item.key();
+      const bool is_query = name.starts_with("t5.") && name.ends_with(".q.weight");
+      const bool is_bias = name.find("relative_attention_bias") != std::string::npos;
+      const bool is_table = is_bias || name.find("embeddings.") != std::string::npos ||
+                            name.find("shared.") != std::string::npos;
+      parameters.push_back({.name = name,
                             .value = item.value(),
-                            .lr_scale = is_query     ? options_.query_lr_scale
-                                        : is_heatmap ? options_.heatmap_lr_scale
-                                                     : 1,
+                            .lr_scale = is_query  ? course().query_lr_scale
+                                        : is_bias ? course().position_bias_lr_scale
+                                                  : 1,
                             .weight_decay = item.value().dim() > 1 && !is_table});
     }
-    optimiser_ = std::make_unique<AdamW>(std::move(parameters), options_.adamw);
-    if (options_.ema > 0) ema_ = std::make_unique<Ema>(optimiser_->values(), options_.ema);
+    optimisation_.emplace(std::move(parameters), course().optimisation, course().updates);
+    captions_ = std::make_unique<CaptionStream>(prompts_of(dataset_, rows_), course().loss.caption);
   }
 
-  // run.cfg is written once; a resumed run must be the same run.
-  void open_run() {
-    const auto file = place_.run / "run.cfg";
-    const auto config = write_config(option_fields(options_));
-    if (std::filesystem::exists(file)) {
-      if (!place_.resume) {
-        throw ConfigError(
-            place_.run.string() +
-            ": holds a run already (--resume goes on with it, or choose another --out)");
+  std::vector<std::int64_t> rows_of_stage() const {
+    if (course().pictures == PictureChoice::kAll) return rows_;
+    std::vector<std::int64_t> rows;
+    for (const auto i : rows_) {
+      const auto& flags = dataset_.misaligned_words(i);
+      const bool shows_all =
+          std::none_of(flags.begin(), flags.end(), [](auto flag) { return flag != 0; });
+      if (shows_all && captions_->has_phrase(split_words(dataset_.prompt(i)))) {
+        rows.push_back(i);
       }
-      require_same_run(file, config);
-    } else {
-      io::write_atomically(file, config);
     }
-    const auto latest = checkpoints_.latest();
-    if (!latest) return;
-    load_checkpoint(*latest);
+    if (rows.empty()) {
+      throw ConfigError("train: no picture shows all of a prompt with one of loss.caption.phrases");
+    }
+    return rows;
   }
 
-  // Options that change no result may differ.
-  void require_same_run(const std::filesystem::path& file, const std::string& config) const {
-    const std::set<std::string> free = {"parallel",    "loader_threads", "log_every",
-                                        "check_every", "check_batches",  "save_every",
-                                        "keep"};
-    std::istringstream old_lines(io::read_file(file)), new_lines(config);
-    std::string old_line, new_line;
-    while (std::getline(new_lines, new_line)) {
-      if (!std::getline(old_lines, old_line)) old_line.clear();
-      if (old_line == new_line) continue;
-      if (free.contains(new_line.substr(0, new_line.find(' ')))) continue;
-      throw ConfigError(file.string() + ": the run to be resumed has '" + old_line +
-                        "', this one '" + new_line + "'");
-    }
+  /// The loader of the present stage, from update k on.
+  void open_loader(std::int64_t k) {
+    loader_ = std::make_unique<Loader>(
+        dataset_, rows_of_stage(),
+        LoaderOptions{.batch_size = options_.batch_size / options_.micro_batches,
+                      .image_size = model_->options().vit.image_size,
+                      .seed = random_.key("loader", static_cast<std::int64_t>(stage_)),
+                      .threads = options_.loader_threads,
+                      .augment = options_.augment},
+        (k - begin_of(stage_)) * options_.micro_batches);
   }
 
-  MicroResult micro_batch(const Batch& batch, std::int64_t index) {
-    auto engine = random_.engine("loss", index);
+  MicroResult micro_batch(const Batch& batch, const RahfTasks& tasks,
+                          const train::LossCounts& counts) {
     MicroResult result;
+    torch::Tensor loss;
     {
       const Autocast autocast(options_.bf16, place_.device);
-      const auto terms = rahf_loss(*model_, *codec_, batch, options_.loss, captions_.get(), engine);
-      result.loss = terms.total(options_.loss);
-      result.parts = terms.parts();
+      result.terms = rahf_loss(*model_, *codec_, batch, tasks, course().loss);
+      loss = train::loss_share(result.terms, counts);
     }
-    result.gradients = torch::autograd::grad({result.loss}, optimiser_->values(), {}, {}, false,
-                                             /*allow_unused=*/true);
-    for (std::size_t i = 0; i < result.gradients.size(); ++i) {
-      if (!result.gradients[i].defined()) {
-        result.gradients[i] = torch::zeros_like(optimiser_->values()[i]);
-      }
-    }
-    for (auto& [name, part] : result.parts) part = part.detach();
-    result.loss = result.loss.detach();
+    result.gradients = optimisation_->gradients(loss);
+    for (auto& term : result.terms) term.sum = term.sum.detach();
     return result;
   }
 
-  // All micro-batches of an update, `parallel` at a time, each in a thread with one intra-op
-  // thread. Their gradients are added in order, so the sum does not depend on the threads.
-  std::vector<MicroResult> micro_batches(std::vector<Batch> batches) {
+  // The micro-batches of an update. On a CPU `parallel` of them at a time, each in a thread with
+  // one thread inside an operation, whatever `parallel` is. Their gradients are added in order: so
+  // neither a micro-batch nor the sum depends on the threads.
+  std::vector<MicroResult> micro_batches(const std::vector<Batch>& batches,
+                                         const std::vector<RahfTasks>& tasks,
+                                         const train::LossCounts& counts) {
     std::vector<MicroResult> results(batches.size());
-    const auto first = done_ * options_.micro_batches;
-    if (options_.parallel == 1) {
-      // Dropout draws from LibTorch's default generator.
-      torch::manual_seed(random_.key("dropout", done_));
+    if (!place_.device.is_cpu()) {
       for (std::size_t i = 0; i < batches.size(); ++i) {
-        results[i] = micro_batch(batches[i], first + static_cast<std::int64_t>(i));
+        results[i] = micro_batch(batches[i], tasks[i], counts);
       }
       return results;
     }
     std::vector<std::exception_ptr> errors(batches.size());
     std::vector<std::thread> threads;
-    for (std::int64_t t = 0; t < options_.parallel; ++t) {
+    const auto parallel = static_cast<std::size_t>(options_.parallel);
+    for (std::size_t t = 0; t < std::min(parallel, batches.size()); ++t) {
       threads.emplace_back([&, t] {
-        at::set_num_threads(1);
-        for (auto i = static_cast<std::size_t>(t); i < batches.size();
-             i += static_cast<std::size_t>(options_.parallel)) {
+        at::get_num_threads();  // LibTorch sets a new thread's number on its first use
+        omp_set_num_threads(1);
+        for (auto i = t; i < batches.size(); i += parallel) {
           try {
-            results[i] = micro_batch(batches[i], first + static_cast<std::int64_t>(i));
+            results[i] = micro_batch(batches[i], tasks[i], counts);
           } catch (...) {
             errors[i] = std::current_exception();
           }
@@ -294,205 +293,125 @@ class Trainer {
     return results;
   }
 
-  void update(Loader& loader) {
+  void update(std::int64_t k) {
+    if (stage_of(k) != stage_) {
+      optimisation_->swap_average();
+      begin_stage(stage_of(k));
+      open_loader(k);
+    }
     std::vector<Batch> batches;
+    std::vector<RahfTasks> tasks;
+    train::LossCounts counts;
     for (std::int64_t i = 0; i < options_.micro_batches; ++i) {
-      batches.push_back(to_device(loader.next(), place_.device));
+      batches.push_back(to_device(loader_->next(), place_.device));
+      auto engine = random_.engine("loss", k * options_.micro_batches + i);
+      tasks.push_back(rahf_tasks(model_->options().variant, *codec_, batches.back(), course().loss,
+                                 captions_.get(), engine));
+      for (const auto& [name, count] : tasks.back().counts) counts[name] += count;
     }
-    auto results = micro_batches(std::move(batches));
+    // Dropout draws from LibTorch's default generator.
+    torch::manual_seed(random_.key("dropout", k));
+    auto results = micro_batches(batches, tasks, counts);
 
-    const torch::NoGradGuard no_grad;
-    auto gradients = std::move(results.front().gradients);
-    for (std::size_t m = 1; m < results.size(); ++m) {
-      for (std::size_t i = 0; i < gradients.size(); ++i) {
-        gradients[i].add_(results[m].gradients[i]);
-      }
+    std::vector<train::LossTerms> terms;
+    for (auto& result : results) {
+      optimisation_->accumulate(std::move(result.gradients));
+      terms.push_back(std::move(result.terms));
     }
-    const double share = 1.0 / static_cast<double>(options_.micro_batches);
-    if (options_.micro_batches > 1) {
-      for (auto& gradient : gradients) gradient.mul_(share);
-    }
-    auto loss = torch::zeros({}, results.front().loss.options());
-    for (const auto& result : results) loss = loss + result.loss * share;
-    const auto norm = clip_gradients(gradients, options_.clip_norm);
-    // A step that is not finite is not made. Telling so needs the value, which on a GPU would wait
-    // for it at every update: there the test is made when the log is written.
-    const auto bad = torch::logical_not(torch::isfinite(norm) & torch::isfinite(loss));
-    if (place_.device.is_cpu() && bad.item<bool>()) throw_non_finite(done_, loss, norm, results);
-    bad_updates_ = bad_updates_.defined() ? bad_updates_ + bad : bad.to(torch::kLong);
-    const auto learning_rate = options_.schedule.at(done_, options_.updates);
-    optimiser_->step(gradients, learning_rate, bad.to(torch::kFloat));
-    if (ema_) ema_->update(done_);
-    record(results, loss, norm, learning_rate);
-  }
-
-  [[noreturn]] void throw_non_finite(std::int64_t update, const torch::Tensor& loss,
-                                     const torch::Tensor& norm,
-                                     const std::vector<MicroResult>& results) const {
-    std::ostringstream message;
-    message << "train: update " << update + 1 << " is not finite: loss " << loss.item<double>()
-            << ", gradient norm " << norm.item<double>();
-    for (const auto& result : results) {
-      for (const auto& [name, part] : result.parts) {
-        if (!std::isfinite(part.item<double>())) message << ", " << name << " loss";
-      }
-    }
-    message << ". The weights before it are in " << (place_.run / "checkpoints").string()
-            << "; a lower learning rate or a lower clip_norm may help";
-    throw NonFiniteError(message.str());
-  }
-
-  void record(const std::vector<MicroResult>& results, const torch::Tensor& loss,
-              const torch::Tensor& norm, double learning_rate) {
-    std::vector<std::pair<std::string, torch::Tensor>> values = {{"loss", loss}};
-    for (std::size_t i = 0; i < results.front().parts.size(); ++i) {
-      auto sum = results.front().parts[i].second;
-      for (std::size_t m = 1; m < results.size(); ++m) sum = sum + results[m].parts[i].second;
-      values.emplace_back("loss/" + std::string(results.front().parts[i].first),
-                          sum / static_cast<double>(results.size()));
-    }
-    values.emplace_back("gradient_norm", norm);
-    if (sums_.empty()) {
-      sums_ = std::move(values);
-    } else {
-      for (std::size_t i = 0; i < sums_.size(); ++i) sums_[i].second += values[i].second;
-    }
-    ++summed_;
-    learning_rate_ = learning_rate;
-  }
-
-  // Means since the last call; the place where a GPU is waited for.
-  RunLog::Values averages() {
-    if (bad_updates_.item<std::int64_t>() > 0) {
-      throw NonFiniteError("train: " + std::to_string(bad_updates_.item<std::int64_t>()) +
-                           " updates up to " + std::to_string(done_) +
-                           " had a loss or gradient that is not finite, and were not made");
-    }
-    RunLog::Values values;
-    for (const auto& [name, sum] : sums_) {
-      values.emplace_back(name, sum.item<double>() / static_cast<double>(summed_));
-    }
-    values.emplace_back("learning_rate", learning_rate_);
-    sums_.clear();
-    summed_ = 0;
-    return values;
+    const auto values = train::loss_values(terms);
+    averages_.add(values);
+    averages_.add("learning_rate", optimisation_->learning_rate());
+    averages_.add(optimisation_->step(values));
   }
 
   // Losses on the dev split, of the moving average where there is one.
-  RunLog::Values check_losses() {
+  train::RunLog::Values check_losses() {
     const auto rows = dataset_.indices("dev");
     if (rows.empty() || options_.split == "dev" || options_.split == "all") return {};
     const torch::NoGradGuard no_grad;
     model_->eval();
-    if (ema_) ema_->swap();
-    const auto batch_size = std::min(options_.batch_size, static_cast<std::int64_t>(rows.size()));
+    const train::Averaged averaged(*optimisation_);
     const Loader loader(dataset_, rows,
-                        {.batch_size = batch_size,
+                        {.batch_size = std::min(options_.batch_size, std::ssize(rows)),
                          .image_size = model_->options().vit.image_size,
                          .shuffle = false,
                          .threads = 0});
-    std::vector<std::pair<std::string, double>> values;
+    std::vector<train::LossTerms> all;
     for (std::int64_t k = 0; k < options_.check_batches; ++k) {
       auto engine = random_.engine("check", k);
+      const auto batch = to_device(loader.batch(k), place_.device);
       const Autocast autocast(options_.bf16, place_.device);
-      const auto terms = rahf_loss(*model_, *codec_, to_device(loader.batch(k), place_.device),
-                                   options_.loss, captions_.get(), engine);
-      std::size_t i = 0;
-      for (const auto& [name, part] : terms.parts()) {
-        if (k == 0) values.emplace_back("dev/" + std::string(name), 0);
-        values[i++].second += part.item<double>() / static_cast<double>(options_.check_batches);
-      }
+      all.push_back(rahf_loss(*model_, *codec_, batch,
+                              rahf_tasks(model_->options().variant, *codec_, batch, course().loss,
+                                         captions_.get(), engine),
+                              course().loss));
     }
-    if (ema_) ema_->swap();
     model_->train();
+    train::RunLog::Values values;
+    for (const auto& [name, value] : train::loss_values(all)) {
+      values.emplace_back("dev/" + name, value.item<double>());
+    }
     return values;
-  }
-
-  io::TensorMap state() const {
-    auto tensors = optimiser_->state();
-    std::size_t i = 0;
-    for (const auto& item : model_->named_parameters()) {
-      tensors["model/" + item.key()] = item.value().detach();
-      if (ema_) tensors["ema/" + item.key()] = ema_->averages()[i];
-      ++i;
-    }
-    return tensors;
-  }
-
-  void save_checkpoint() {
-    auto tensors = state();
-    for (auto& [name, tensor] : tensors) tensor = tensor.cpu().contiguous();
-    checkpoints_.save(done_, tensors, {{"updates", std::to_string(done_)}});
-  }
-
-  void load_checkpoint(std::int64_t updates) {
-    const auto saved = checkpoints_.load(updates);
-    optimiser_->load_state(saved.tensors);
-    const torch::NoGradGuard no_grad;
-    for (auto& [name, own] : state()) {
-      const auto found = saved.tensors.find(name);
-      if (found == saved.tensors.end() || found->second.sizes() != own.sizes()) {
-        throw CheckpointError((place_.run / "checkpoints").string() + ": " + name +
-                              " is missing or of another shape");
-      }
-      auto target = own;
-      target.copy_(found->second);
-    }
-    done_ = updates;
-  }
-
-  void save_model() {
-    if (ema_) ema_->swap();
-    save_rahf(place_.run / "model", *model_, *tokenizer_, place_.note,
-              options_.half ? torch::kHalf : torch::kFloat);
-    if (ema_) ema_->swap();
   }
 
   TrainOptions options_;
   const Dataset& dataset_;
   const TrainPlace& place_;
   Randomness random_;
-  Checkpoints checkpoints_;
   std::vector<std::int64_t> rows_;
-  std::unique_ptr<CaptionStream> captions_;
   std::shared_ptr<const text::Tokenizer> tokenizer_;
   std::unique_ptr<PromptCodec> codec_;
   RahfModel model_{nullptr};
-  std::unique_ptr<AdamW> optimiser_;
-  std::unique_ptr<Ema> ema_;
-  std::int64_t done_ = 0;  ///< Updates made.
 
-  std::vector<std::pair<std::string, torch::Tensor>> sums_;
-  std::int64_t summed_ = 0;
-  double learning_rate_ = 0;
-  torch::Tensor bad_updates_;
+  std::vector<LearningOptions> courses_;
+  std::vector<std::int64_t> ends_;  ///< Of the stages, in updates.
+  std::size_t stage_ = 0;
+  std::optional<train::Optimisation> optimisation_;
+  std::unique_ptr<CaptionStream> captions_;
+  std::unique_ptr<Loader> loader_;
+  train::Averages averages_;
 };
 
 }  // namespace
 
-void TrainOptions::validate() const {
+void LearningOptions::validate() const {
   const auto check = [](const char* name, double value, bool ok, const char* range) {
     if (ok) return;
-    throw ConfigError(std::string("TrainOptions.") + name + " = " + option_text::write(value) +
+    throw ConfigError(std::string("LearningOptions.") + name + " = " + option_text::write(value) +
                       ", must be " + range);
   };
-  const auto positive = [&check](const char* name, std::int64_t value) {
-    check(name, static_cast<double>(value), value > 0, "> 0");
+  check("updates", static_cast<double>(updates), updates > 0, "> 0");
+  check("query_lr_scale", query_lr_scale, query_lr_scale >= 0, ">= 0");
+  check("position_bias_lr_scale", position_bias_lr_scale, position_bias_lr_scale >= 0, ">= 0");
+  loss.validate();
+  optimisation.validate();
+  if (pictures == PictureChoice::kPhrases && loss.caption.phrases.empty()) {
+    throw ConfigError("LearningOptions.pictures = phrases needs loss.caption.phrases");
+  }
+  if (!(loss.heatmap_weight > 0 || loss.score_weight > 0 || loss.sequence_weight > 0 ||
+        loss.word_weight > 0 || loss.caption.weight > 0 || loss.caption.word_weight > 0)) {
+    throw ConfigError("LearningOptions.loss: at least one weight must be > 0");
+  }
+}
+
+std::vector<LearningOptions> TrainOptions::courses() const {
+  if (stages.empty()) return {learning};
+  std::vector<LearningOptions> all;
+  for (const auto& stage : stages) all.push_back(stage.over(learning));
+  return all;
+}
+
+void TrainOptions::validate() const {
+  const auto positive = [](const char* name, std::int64_t value) {
+    if (value > 0) return;
+    throw ConfigError(std::string("TrainOptions.") + name + " = " + std::to_string(value) +
+                      ", must be > 0");
   };
-  positive("updates", updates);
   positive("batch_size", batch_size);
   positive("micro_batches", micro_batches);
   positive("parallel", parallel);
   positive("loader_threads", loader_threads);
-  positive("log_every", log_every);
   positive("check_batches", check_batches);
-  positive("save_every", save_every);
-  positive("keep", keep);
-  check("check_every", static_cast<double>(check_every), check_every >= 0, ">= 0");
-  check("query_lr_scale", query_lr_scale, query_lr_scale >= 0, ">= 0");
-  check("heatmap_lr_scale", heatmap_lr_scale, heatmap_lr_scale >= 0, ">= 0");
-  check("clip_norm", clip_norm, clip_norm >= 0, ">= 0");
-  check("ema", ema, ema >= 0 && ema < 1, "in [0, 1)");
   if (batch_size % micro_batches != 0) {
     throw ConfigError("TrainOptions.batch_size = " + std::to_string(batch_size) +
                       ", must be a multiple of micro_batches = " + std::to_string(micro_batches));
@@ -500,14 +419,20 @@ void TrainOptions::validate() const {
   if (parallel > 1 && (model.vit.dropout > 0 || model.t5.dropout > 0)) {
     throw ConfigError(
         "TrainOptions.parallel > 1 needs model.vit.dropout and model.t5.dropout of 0: dropout "
-        "draws "
-        "from one generator");
+        "draws from one generator");
   }
+  loop.validate();
   model.validate();
-  loss.validate();
-  schedule.validate();
-  adamw.validate();
   augment.validate();
+  const auto all = courses();
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    try {
+      all[i].validate();
+    } catch (const ConfigError& error) {
+      if (stages.empty()) throw;
+      throw ConfigError("stage " + std::to_string(i + 1) + ": " + error.what());
+    }
+  }
 }
 
 void train_rahf(const TrainOptions& options, const Dataset& dataset, const TrainPlace& place) {

@@ -6,10 +6,12 @@
 #include <limits>
 
 #include "rahf/core/error.h"
+#include "rahf/core/train/clipping.h"
+#include "rahf/core/train/ema.h"
 #include "support/catch.h"
 
-using rahf::AdamW;
-using rahf::Ema;
+using rahf::train::AdamW;
+using rahf::train::Ema;
 
 TEST_CASE("AdamW makes the step worked out by hand", "[core][adamw]") {
   auto w = torch::tensor({1.0F, -2.0F});
@@ -114,21 +116,21 @@ TEST_CASE("AdamW names the option that is out of range", "[core][adamw][errors]"
 TEST_CASE("clip_gradients scales all gradients by one factor to the norm", "[core][adamw]") {
   std::vector<torch::Tensor> gradients = {torch::tensor({3.0F}), torch::tensor({0.0F, 4.0F})};
   SECTION("above it") {
-    CHECK(rahf::clip_gradients(gradients, 1).item<float>() == 5);
+    CHECK(rahf::train::clip_gradients(gradients, 1).item<float>() == 5);
     CHECK(torch::allclose(gradients[0], torch::tensor({0.6F}), 0, 1e-5));
     CHECK(torch::allclose(gradients[1], torch::tensor({0.0F, 0.8F}), 0, 1e-5));
   }
   SECTION("below it nothing changes") {
-    rahf::clip_gradients(gradients, 10);
+    rahf::train::clip_gradients(gradients, 10);
     CHECK(gradients[0].item<float>() == 3);
   }
   SECTION("zero switches it off") {
-    rahf::clip_gradients(gradients, 0);
+    rahf::train::clip_gradients(gradients, 0);
     CHECK(gradients[0].item<float>() == 3);
   }
   SECTION("a gradient that is not finite shows in the norm") {
     gradients[0].fill_(std::numeric_limits<float>::infinity());
-    CHECK(std::isinf(rahf::clip_gradients(gradients, 1).item<float>()));
+    CHECK(std::isinf(rahf::train::clip_gradients(gradients, 1).item<float>()));
   }
 }
 

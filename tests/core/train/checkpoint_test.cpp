@@ -6,7 +6,7 @@
 #include "support/catch.h"
 #include "support/scratch.h"
 
-using rahf::Checkpoints;
+using rahf::train::Checkpoints;
 
 TEST_CASE("Checkpoints keeps the newest and finds the last", "[core][checkpoint]") {
   const ScratchFolder scratch;

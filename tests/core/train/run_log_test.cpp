@@ -7,7 +7,7 @@
 #include "support/catch.h"
 #include "support/scratch.h"
 
-using rahf::RunLog;
+using rahf::train::RunLog;
 using rahf::io::read_file;
 
 TEST_CASE("RunLog writes a JSON line per call and an event file", "[core][run_log]") {

@@ -4,8 +4,8 @@
 
 #include "support/catch.h"
 
-using rahf::Decay;
-using rahf::ScheduleOptions;
+using rahf::train::Decay;
+using rahf::train::ScheduleOptions;
 
 namespace {
 bool near(double a, double b) { return std::abs(a - b) < 1e-12; }

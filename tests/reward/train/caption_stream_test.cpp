@@ -1,5 +1,7 @@
 #include "rahf/reward/train/caption_stream.h"
 
+#include <cstdlib>
+#include <map>
 #include <set>
 
 #include "rahf/core/error.h"
@@ -79,7 +81,41 @@ TEST_CASE("CaptionStream at zero shares changes nothing", "[reward][caption_stre
   CHECK(stream.draw(kCaption, engine).shown == kCaption);
 }
 
+TEST_CASE("CaptionStream hides, keeps or exchanges a whole phrase", "[reward][caption_stream]") {
+  const Words caption = {"a", "star", "left", "of", "a", "cross"};
+  const CaptionStream stream(
+      kPrompts, {.phrases = {"above", "below", "left of", "right of"}, .phrase_share = 1});
+  CHECK(stream.has_phrase(caption));
+  CHECK_FALSE(stream.has_phrase(kCaption));
+  std::mt19937_64 engine(6);
+  std::map<Words, int> shown;
+  for (int i = 0; i < 1200; ++i) {
+    const auto task = stream.draw(caption, engine);
+    ++shown[task.shown];
+    if (task.hidden) {
+      CHECK(task.shown == Words{"a", "star", CaptionStream::kHidden, "a", "cross"});
+      CHECK(task.target == caption);
+      CHECK(task.asked == std::vector<std::uint8_t>{0, 0, 1, 1, 0, 0});
+    } else {
+      CHECK(task.shown == task.target);
+      CHECK(task.asked == std::vector<std::uint8_t>(task.target.size(), 1));
+    }
+    // "right of" is wrong as a whole, although "of" is right.
+    if (task.shown == Words{"a", "star", "right", "of", "a", "cross"}) {
+      CHECK(task.misaligned == std::vector<std::uint8_t>{0, 0, 1, 1, 0, 0});
+    }
+  }
+  REQUIRE(shown.size() == 5);
+  CHECK(std::abs(shown.at({"a", "star", CaptionStream::kHidden, "a", "cross"}) - 600) < 60);
+  CHECK(std::abs(shown.at(caption) - 300) < 50);
+  CHECK(std::abs(shown.at({"a", "star", "above", "a", "cross"}) - 100) < 35);
+}
+
 TEST_CASE("CaptionOptions names the share out of range", "[reward][caption_stream][errors]") {
   REQUIRE_THROWS_MATCHES(CaptionStream(kPrompts, {.mask_words = 2}), rahf::ConfigError,
                          Says("CaptionOptions.mask_words = 2, must be in [0, 1]"));
+  REQUIRE_THROWS_MATCHES(CaptionStream(kPrompts, {.phrase_share = 1}), rahf::ConfigError,
+                         Says("phrases must be two or more with phrase_share, got 0"));
+  REQUIRE_THROWS_MATCHES(CaptionStream(kPrompts, {.phrases = {"a", "a"}}), rahf::ConfigError,
+                         Says("phrases must differ and hold a word, got a,a"));
 }

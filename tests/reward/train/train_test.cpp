@@ -1,5 +1,7 @@
 #include "rahf/reward/train/train.h"
 
+#include <ATen/Parallel.h>
+
 #include <limits>
 
 #include "rahf/core/io/atomic_file.h"
@@ -29,16 +31,17 @@ struct Place {
 
 TrainOptions small_run() {
   TrainOptions options;
-  options.updates = 6;
   options.batch_size = 4;
   options.split = "all";
-  options.ema = 0.9;
-  options.log_every = 2;
-  options.save_every = 2;
+  options.loop.log_every = 2;
+  options.loop.save_every = 2;
   options.model = tiny_rahf_options(Variant::kMultiHead);
-  options.loss.word_weight = 1;
-  options.loss.caption.weight = 0.5;
-  options.schedule = {.learning_rate = 1e-3, .warmup = 2, .decay = Decay::kCosine};
+  options.learning.updates = 6;
+  options.learning.loss.word_weight = 1;
+  options.learning.loss.caption.weight = 0.5;
+  options.learning.optimisation.ema = 0.9;
+  options.learning.optimisation.schedule = {
+      .learning_rate = 1e-3, .warmup = 2, .decay = train::Decay::kCosine};
   return options;
 }
 
@@ -58,8 +61,8 @@ TEST_CASE("train_rahf resumed ends as if it had not been stopped", "[reward][tra
   const Place place;
   auto options = small_run();
   options.model.variant = GENERATE(Variant::kMultiHead, Variant::kAugmentedPrompt);
-  options.loss.tasks_per_picture = 2;
-  options.keep = 9;
+  options.learning.loss.tasks_per_picture = 2;
+  options.loop.keep = 9;
   train_rahf(options, place.dataset, place.run("unbroken"));
   train_rahf(options, place.dataset, place.run("broken"));
   const auto whole = place.model("unbroken");
@@ -80,12 +83,96 @@ TEST_CASE("train_rahf gives the same whatever computes its micro-batches", "[rew
   const Place place;
   auto options = small_run();
   options.micro_batches = 4;
-  options.parallel = 2;
-  train_rahf(options, place.dataset, place.run("two"));
-  options.parallel = 4;
-  options.loader_threads = 3;
-  train_rahf(options, place.dataset, place.run("four"));
-  CHECK(place.model("two") == place.model("four"));
+  const auto model_of = [&](std::int64_t parallel, std::int64_t loader_threads) {
+    options.parallel = parallel;
+    options.loader_threads = loader_threads;
+    const auto name = "run" + std::to_string(parallel);
+    train_rahf(options, place.dataset, place.run(name));
+    return place.model(name);
+  };
+  const auto threads = at::get_num_threads();
+  at::set_num_threads(2);  // what one micro-batch must not see
+  const auto one = model_of(1, 1);
+  CHECK(model_of(2, 3) == one);
+  CHECK(model_of(4, 1) == one);
+  at::set_num_threads(threads);
+}
+
+TEST_CASE("train_rahf goes through its stages, and on from within any of them",
+          "[reward][train]") {
+  const Place place;
+  auto options = small_run();
+  options.loop.keep = 99;
+  options.loop.save_every = 1;
+  options.learning.loss.caption.phrases = {"above", "below"};
+  options.stages = {{{{"updates", "2"},
+                      {"loss.heatmap_weight", "0"},
+                      {"loss.score_weight", "0"},
+                      {"loss.sequence_weight", "0"},
+                      {"loss.word_weight", "0"},
+                      {"ema", "0"}}},
+                    {{{"updates", "3"}, {"clip_apart", "heatmap_predictor."}}}};
+  train_rahf(options, place.dataset, place.run("whole"));
+  const auto whole = place.model("whole");
+  CHECK(std::filesystem::exists(place.scratch / "whole/checkpoints/00000005.safetensors"));
+
+  // The heads have no loss in the first stage and learn in the second.
+  const auto first =
+      io::read_safetensors(place.scratch / "whole/checkpoints/00000001.safetensors").tensors;
+  const auto second =
+      io::read_safetensors(place.scratch / "whole/checkpoints/00000002.safetensors").tensors;
+  const auto third =
+      io::read_safetensors(place.scratch / "whole/checkpoints/00000003.safetensors").tensors;
+  const std::string head = "optimisation/value/score_predictor.0.convs.0.bias";
+  INFO("heads: " << first.count(head));
+  REQUIRE(first.contains(head));
+  CHECK(torch::equal(first.at(head), second.at(head)));
+  CHECK_FALSE(torch::equal(second.at(head), third.at(head)));
+
+  for (int last = 1; last <= 4; ++last) {
+    const auto name = "stopped" + std::to_string(last);
+    std::filesystem::copy(place.scratch / "whole", place.scratch / name,
+                          std::filesystem::copy_options::recursive);
+    std::filesystem::remove_all(place.scratch / name / "model");
+    for (int later = last + 1; later <= 5; ++later) {
+      std::filesystem::remove(place.scratch / name / "checkpoints" /
+                              ("0000000" + std::to_string(later) + ".safetensors"));
+    }
+    train_rahf(options, place.dataset, place.run(name, /*resume=*/true));
+    CAPTURE(last);
+    CHECK(place.model(name) == whole);
+  }
+  options.stages[1].texts["ema"] = "0.5";
+  REQUIRE_THROWS_MATCHES(train_rahf(options, place.dataset, place.run("whole", true)), ConfigError,
+                         Says("has 'stage.2.ema = ', this one 'stage.2.ema = 0.5'"));
+  options.stages[1].texts["updates"] = "0";
+  REQUIRE_THROWS_MATCHES(options.validate(), ConfigError,
+                         Says("stage 2: LearningOptions.updates = 0, must be > 0"));
+}
+
+TEST_CASE("train_rahf learns from the pictures that a stage chooses", "[reward][train]") {
+  const Place place;
+  auto options = small_run();
+  options.learning.pictures = PictureChoice::kPhrases;
+  options.learning.loss.caption.phrases = {"no such words", "nor these"};
+  REQUIRE_THROWS_MATCHES(
+      train_rahf(options, place.dataset, place.run("run")), ConfigError,
+      Says("no picture shows all of a prompt with one of loss.caption.phrases"));
+  options.learning.loss.caption.phrases = {};
+  REQUIRE_THROWS_MATCHES(options.validate(), ConfigError,
+                         Says("pictures = phrases needs loss.caption.phrases"));
+}
+
+TEST_CASE("train_rahf refuses to go on with other data", "[reward][train][errors]") {
+  const Place place;
+  auto options = small_run();
+  train_rahf(options, place.dataset, place.run("run"));
+  const Dataset other({write_counting(place.scratch / "other.h5", 0, 23)});
+  REQUIRE_THROWS_MATCHES(train_rahf(options, other, place.run("run", true)), ConfigError,
+                         Says("this one 'data.hash ="));
+  const Dataset shifted({write_counting(place.scratch / "shifted.h5", 1, 24)});
+  REQUIRE_THROWS_MATCHES(train_rahf(options, shifted, place.run("run", true)), ConfigError,
+                         Says("this one 'data.hash ="));
 }
 
 TEST_CASE("train_rahf with checkpointed gradients gives the same weights", "[reward][train]") {
@@ -101,9 +188,9 @@ TEST_CASE("train_rahf starts from another model's weights and options", "[reward
   const Place place;
   train_rahf(small_run(), place.dataset, place.run("first"));
   auto options = small_run();
-  options.updates = 1;
-  options.schedule.warmup = 1000000;  // hardly a step
-  options.ema = 0;
+  options.learning.updates = 1;
+  options.learning.optimisation.schedule.warmup = 1000000;  // hardly a step
+  options.learning.optimisation.ema = 0;
   options.model = RahfOptions{};
   options.init = place.scratch / "first/model";
   train_rahf(options, place.dataset, place.run("second"));
@@ -116,11 +203,11 @@ TEST_CASE("train_rahf starts from another model's weights and options", "[reward
 TEST_CASE("train_rahf moves T5's queries by query_lr_scale", "[reward][train]") {
   const Place place;
   auto options = small_run();
-  options.updates = 2;
-  options.ema = 0;
-  options.adamw.weight_decay = 0;
+  options.learning.updates = 2;
+  options.learning.optimisation.ema = 0;
+  options.learning.optimisation.adamw.weight_decay = 0;
   const auto after = [&](double scale) {
-    options.query_lr_scale = scale;
+    options.learning.query_lr_scale = scale;
     const auto name = "run" + std::to_string(scale);
     train_rahf(options, place.dataset, place.run(name));
     return io::read_safetensors(place.scratch / name / "model/model.safetensors").tensors;
@@ -144,7 +231,7 @@ TEST_CASE("train_rahf moves T5's queries by query_lr_scale", "[reward][train]") 
 TEST_CASE("train_rahf computes in bf16 about what it computes in f32", "[reward][train]") {
   const Place place;
   auto options = small_run();
-  options.ema = 0;
+  options.learning.optimisation.ema = 0;
   train_rahf(options, place.dataset, place.run("f32"));
   options.bf16 = true;
   train_rahf(options, place.dataset, place.run("bf16"));
@@ -159,10 +246,10 @@ TEST_CASE("train_rahf stops at a loss that is not finite, before the weights are
           "[reward][train][errors]") {
   const Place place;
   auto options = small_run();
-  options.schedule = {.learning_rate = 1e30, .warmup = 0, .decay = Decay::kConstant};
-  options.clip_norm = 0;
-  options.updates = 50;
-  options.save_every = 1;
+  options.learning.optimisation.schedule = {.learning_rate = 1e30, .warmup = 0, .decay = train::Decay::kConstant};
+  options.learning.optimisation.clip_norm = 0;
+  options.learning.updates = 50;
+  options.loop.save_every = 1;
   REQUIRE_THROWS_MATCHES(train_rahf(options, place.dataset, place.run("run")), NonFiniteError,
                          Says("is not finite: loss"));
   CHECK_FALSE(std::filesystem::exists(place.scratch / "run/model"));

@@ -16,6 +16,10 @@ void write_atomically(const std::filesystem::path& path, std::string_view conten
 void replace_atomically(const std::filesystem::path& path,
                         const std::function<void(const std::filesystem::path&)>& write);
 
+/// Removes the scratch folders that such writes to targets in `folder` left when they were killed.
+/// No other process may be writing there.
+void remove_scratch(const std::filesystem::path& folder);
+
 /// @throws FileError if the file cannot be read.
 std::string read_file(const std::filesystem::path& path);
 

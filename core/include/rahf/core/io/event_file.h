@@ -34,6 +34,11 @@ class EventFile {
   std::unique_ptr<Impl> impl_;
 };
 
+/// Takes the events behind `last_step`, and a record that a kill cut off, out of all event files of a
+/// folder.
+/// @throws FileError if a file cannot be written.
+void cut_event_files(const std::filesystem::path& folder, std::int64_t last_step);
+
 /// The parts of the format: events (protocol buffers) in records with checksums (TFRecord).
 
 /// CRC-32C (Castagnoli), rotated and shifted as TFRecord stores it.

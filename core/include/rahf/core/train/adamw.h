@@ -9,7 +9,7 @@
 #include "rahf/core/io/safetensors.h"
 #include "rahf/core/optimised_parameter.h"
 
-namespace rahf {
+namespace rahf::train {
 
 /// AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101) by LibTorch's fused kernels, with gradients
 /// handed over explicitly.
@@ -38,6 +38,7 @@ class AdamW {
 
   AdamW(std::vector<OptimisedParameter> parameters, Options options);
 
+  const std::vector<OptimisedParameter>& parameters() const { return parameters_; }
   /// The parameters' values, in order: what gradients are taken for.
   const std::vector<torch::Tensor>& values() const { return values_; }
 
@@ -64,27 +65,4 @@ class AdamW {
   std::vector<torch::Tensor> values_, means_, squares_, steps_;
 };
 
-/// Scales the gradients in place so that their joint 2-norm is at most `max_norm`.
-/// @param max_norm  > 0, or 0 to scale nothing
-/// @return          [] f32, the norm before; not finite if a gradient is not
-torch::Tensor clip_gradients(std::vector<torch::Tensor>& gradients, double max_norm);
-
-/// An exponential moving average of parameters: average = decay average + (1 - decay) value.
-class Ema {
- public:
-  /// Starts at the parameters' present values.
-  Ema(std::vector<torch::Tensor> parameters, double decay);
-
-  /// @param updates  number of updates before this one; early on the decay is at most
-  ///                 (1 + updates) / (10 + updates), so that the start is soon forgotten
-  void update(std::int64_t updates);
-  const std::vector<torch::Tensor>& averages() const { return averages_; }
-  /// Exchanges averages and parameters; twice is nothing.
-  void swap();
-
- private:
-  std::vector<torch::Tensor> parameters_, averages_;
-  double decay_;
-};
-
-}  // namespace rahf
+}  // namespace rahf::train

@@ -6,7 +6,7 @@
 
 #include "rahf/core/io/safetensors.h"
 
-namespace rahf {
+namespace rahf::train {
 
 /// The checkpoints of a run: `FOLDER/NNNNNNNN.safetensors`, named by the updates done. Each appears
 /// whole or not at all; the newest `keep` stay.
@@ -18,6 +18,7 @@ class Checkpoints {
   std::optional<std::int64_t> latest() const;
   /// @throws FileError if it cannot be read.
   io::Safetensors load(std::int64_t updates) const;
+  const std::filesystem::path& folder() const { return folder_; }
   void save(std::int64_t updates, const io::TensorMap& tensors, const io::Metadata& metadata);
 
  private:
@@ -27,4 +28,4 @@ class Checkpoints {
   std::int64_t keep_;
 };
 
-}  // namespace rahf
+}  // namespace rahf::train

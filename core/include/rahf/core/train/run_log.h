@@ -11,7 +11,7 @@ namespace rahf::io {
 class EventFile;
 }
 
-namespace rahf {
+namespace rahf::train {
 
 /// The numbers of a run over its updates: one JSON object a line in `metrics.jsonl`, and
 /// TensorBoard event files, both in the run's folder and safe after a kill.
@@ -19,7 +19,8 @@ class RunLog {
  public:
   using Values = std::vector<std::pair<std::string, double>>;
 
-  /// @param updates  updates already done; later lines, which a killed run left, are cut off
+  /// @param updates  updates already done; what a killed run wrote behind them is cut off, so that
+  ///                 neither the lines nor the events show an update twice
   RunLog(const std::filesystem::path& folder, std::int64_t updates);
   ~RunLog();
 
@@ -31,4 +32,4 @@ class RunLog {
   std::unique_ptr<io::EventFile> events_;
 };
 
-}  // namespace rahf
+}  // namespace rahf::train

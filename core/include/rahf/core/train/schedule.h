@@ -7,7 +7,7 @@
 
 #include "rahf/core/options.h"
 
-namespace rahf {
+namespace rahf::train {
 
 enum class Decay { kConstant, kInverseSquareRoot, kCosine };
 
@@ -37,12 +37,12 @@ struct ScheduleOptions {
   double at(std::int64_t update, std::int64_t updates) const;
 };
 
-}  // namespace rahf
+}  // namespace rahf::train
 
 template <>
-struct rahf::EnumNames<rahf::Decay> {
-  static constexpr std::array<std::pair<rahf::Decay, std::string_view>, 3> value = {
-      {{rahf::Decay::kConstant, "constant"},
-       {rahf::Decay::kInverseSquareRoot, "inverse-square-root"},
-       {rahf::Decay::kCosine, "cosine"}}};
+struct rahf::EnumNames<rahf::train::Decay> {
+  static constexpr std::array<std::pair<rahf::train::Decay, std::string_view>, 3> value = {
+      {{rahf::train::Decay::kConstant, "constant"},
+       {rahf::train::Decay::kInverseSquareRoot, "inverse-square-root"},
+       {rahf::train::Decay::kCosine, "cosine"}}};
 };

@@ -4,11 +4,15 @@
 
 #include <array>
 #include <cstdint>
+#include <random>
+#include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "rahf/core/options.h"
 #include "rahf/core/random.h"
+#include "rahf/core/train/loss_terms.h"
 #include "rahf/reward/data/sample.h"
 #include "rahf/reward/model/rahf.h"
 #include "rahf/reward/train/caption_stream.h"
@@ -46,29 +50,44 @@ struct RahfLossOptions {
   void validate() const;
 };
 
-/// The parts of the training loss, each a scalar f32 before its weight; undefined if not in use.
-/// total() is their weighted sum.
-struct RahfLossTerms {
-  torch::Tensor heatmap;   ///< Mean over pictures, maps and pixels.
-  torch::Tensor score;     ///< Mean over pictures and scores.
-  torch::Tensor sequence;  ///< Mean over the tokens of the marked prompts, end included.
-  torch::Tensor word;      ///< Mean over words.
-  torch::Tensor caption;   ///< Mean over the tokens of captions made by the CaptionStream.
+/// What a batch teaches, as texts and marks. It is drawn before the network runs, so that an update
+/// knows how much there is of everything in all of its micro-batches.
+struct RahfTasks {
+  using Ids = std::vector<std::int64_t>;
+  using Words = std::vector<std::string>;
 
-  torch::Tensor total(const RahfLossOptions& options) const;
-  /// Name and value of every part in use.
-  std::vector<std::pair<std::string_view, torch::Tensor>> parts() const;
+  std::vector<Words> words;     ///< Of the prompts.
+  std::array<Ids, 6> pictures;  ///< Per score, then per map: which pictures of the batch learn it.
+  TokenBatch marked;            ///< The prompts with their misaligned words marked.
+  Ids caption_pictures;         ///< Those that got a text from the CaptionStream.
+  std::vector<CaptionTask> captions;
+  TokenBatch written;  ///< What to write for these texts; the mask holds the tokens that count.
+
+  /// Of every term of rahf_loss().
+  train::LossCounts counts;
 };
 
-/// The training loss of one batch (the paper, section 4: pixel MSE, score MSE, teacher-forced
-/// cross-entropy, weighted), plus the one-pass word loss and captions from aligned pictures.
-///
+/// Draws the tasks of a batch.
 /// @param captions  null, or the source of texts for pictures that show all of their prompt
-/// @param engine    draws the tasks and texts
+/// @param engine    draws
+RahfTasks rahf_tasks(Variant variant, const PromptCodec& codec, const Batch& batch,
+                     const RahfLossOptions& options, const CaptionStream* captions,
+                     std::mt19937_64& engine);
+
+/// The training loss of one batch (the paper, section 4: pixel MSE, score MSE, teacher-forced
+/// cross-entropy, weighted), plus the one-pass word loss and captions from aligned pictures. The
+/// terms with a weight, of these:
+///
+///     heatmap       over pictures and maps: the mean over pixels
+///     score         over pictures and scores
+///     sequence      over the tokens of the marked prompts, end included
+///     word          over words
+///     caption       over the tokens that count in what is written for the CaptionStream's texts
+///     caption_word  over the words of those of these texts that hide none
+///
 /// @throws ShapeError if the batch's pictures are not of the model's size.
-RahfLossTerms rahf_loss(RahfModelImpl& model, const PromptCodec& codec, const Batch& batch,
-                        const RahfLossOptions& options, const CaptionStream* captions,
-                        std::mt19937_64& engine);
+train::LossTerms rahf_loss(RahfModelImpl& model, const PromptCodec& codec, const Batch& batch,
+                           const RahfTasks& tasks, const RahfLossOptions& options);
 
 }  // namespace rahf::reward
 
