@@ -2,7 +2,7 @@
 """Times rahf beside what a Python user would run, in one go, and prints the ratios.
 
     make PRESET=release build
-    python3 -m venv compare && compare/bin/pip install pillow torch==2.13.0 transformers
+    python3 -m venv compare && compare/bin/pip install pillow torch==2.13.0 transformers diffusers
     compare/bin/python bench/compare.py [--threads 2] [--program build/release/bench/rahf_bench]
 
 Both sides use the same number of threads, warm up once, and take turns; medians of the rounds.
@@ -17,6 +17,40 @@ import statistics
 import subprocess
 import tempfile
 import time
+
+
+def sd15_unet():
+    from diffusers import UNet2DConditionModel
+    return UNet2DConditionModel(sample_size=64, cross_attention_dim=768)
+
+
+def tiny_unet():
+    from diffusers import UNet2DConditionModel
+    return UNet2DConditionModel(
+        sample_size=16, in_channels=8, out_channels=8, block_out_channels=(64, 128),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), layers_per_block=1,
+        cross_attention_dim=128, attention_head_dim=4)
+
+
+def vae_decoder():
+    from diffusers import AutoencoderKL
+    model = AutoencoderKL(
+        block_out_channels=(128, 256, 512, 512), layers_per_block=2,
+        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4)
+    model.forward = lambda latents: model.decode(latents).sample
+    return model
+
+
+def vq_decoder():
+    from diffusers import VQModel
+    model = VQModel(
+        block_out_channels=(128, 256, 256, 512, 768), layers_per_block=2, latent_channels=64,
+        num_vq_embeddings=8192, mid_block_add_attention=False, lookup_from_codebook=True,
+        down_block_types=("DownEncoderBlock2D",) * 5, up_block_types=("UpDecoderBlock2D",) * 5)
+    model.forward = lambda ids: model.decode(
+        ids.flatten(), force_not_quantize=True, shape=(*ids.shape, 64)).sample
+    return model
 
 
 def references(folder, threads):
@@ -39,6 +73,26 @@ def references(folder, threads):
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             vit(pixels)
 
+    def network(make, *inputs):
+        """Calls of a network in f32 and bf16, built when it is first needed."""
+        built = {}
+
+        def call(dtype):
+            if dtype not in built:
+                built.clear()
+                built[dtype] = make().eval().to(dtype)
+            with torch.inference_mode():
+                built[dtype](*(x.to(dtype) if x.is_floating_point() else x for x in inputs))
+
+        return lambda: call(torch.float32), lambda: call(torch.bfloat16)
+
+    tiny = network(tiny_unet, torch.zeros(16, 8, 16, 16), torch.full((16,), 500),
+                   torch.zeros(16, 77, 128))
+    sd15 = network(sd15_unet, torch.zeros(2, 4, 64, 64), torch.full((2,), 500),
+                   torch.zeros(2, 77, 768))
+    vae = network(vae_decoder, torch.zeros(1, 4, 32, 32))
+    vq = network(vq_decoder, torch.zeros(1, 16, 16, dtype=torch.long))
+
     return {
         "decode/png": (decode("bench.png"), 1),
         "decode/jpeg": (decode("bench.jpg"), 1),
@@ -46,6 +100,14 @@ def references(folder, threads):
         "resize/bicubic": (lambda: picture.resize((224, 224), Image.BICUBIC), 1),
         "vit_base/f32/8/real_time": (lambda: forward(False), 8),
         "vit_base/bf16/8/real_time": (lambda: forward(True), 8),
+        "unet_tiny/f32/real_time": (tiny[0], 16),
+        "unet_tiny/bf16/real_time": (tiny[1], 16),
+        "unet_sd15/f32/real_time": (sd15[0], 2),
+        "unet_sd15/bf16/real_time": (sd15[1], 2),
+        "vae_decode/f32/real_time": (vae[0], 1),
+        "vae_decode/bf16/real_time": (vae[1], 1),
+        "vq_decode/f32/real_time": (vq[0], 1),
+        "vq_decode/bf16/real_time": (vq[1], 1),
     }
 
 
@@ -71,6 +133,7 @@ def main():
     parser.add_argument("--program", default="build/release/bench/rahf_bench")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default="", help="names that begin so")
     arguments = parser.parse_args()
     program = str(pathlib.Path(arguments.program).resolve())
 
@@ -80,6 +143,8 @@ def main():
             ours(program, folder, name, arguments.threads)
         print(f"{'benchmark':28}{'rahf images/s':>16}{'reference':>12}{'ratio':>8}")
         for name, (call, pictures) in references(folder, arguments.threads).items():
+            if not name.startswith(arguments.only):
+                continue
             rounds = [(ours(program, folder, name, arguments.threads), theirs(call, pictures))
                       for _ in range(arguments.rounds)]
             mine, other = (statistics.median(side) for side in zip(*rounds))

@@ -6,6 +6,7 @@
 
 #include "rahf/core/nn/parity.h"
 #include "rahf/generators/muse/uvit2d.h"
+#include "rahf/generators/parity.h"
 #include "verbs.h"
 
 namespace rahf::program {
@@ -15,8 +16,11 @@ namespace {
 const std::map<std::string, nn::ParityModule>& modules() {
   static const std::map<std::string, nn::ParityModule> all = {
       {"t5", nn::t5_outputs},
+      {"unet", generators::unet_outputs},
       {"uvit", generators::uvit_outputs},
+      {"vae", generators::vae_outputs},
       {"vit", nn::vit_outputs},
+      {"vqmodel", generators::vq_model_outputs},
   };
   return all;
 }

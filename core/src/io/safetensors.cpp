@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
@@ -16,10 +17,45 @@
 #include "rahf/core/io/atomic_file.h"
 
 namespace rahf::io {
-namespace {
 
 namespace fs = std::filesystem;
+
+/// A file mapped into memory, to be read only.
+class Safetensors::Map {
+ public:
+  explicit Map(const fs::path& path) {
+    const Descriptor file(path, O_RDONLY);
+    struct stat status {};
+    if (::fstat(file.get(), &status) != 0) fail_with_errno(path, "cannot be examined");
+    if (!S_ISREG(status.st_mode)) throw FileError(path.string() + ": must be a regular file");
+    size_ = static_cast<std::size_t>(status.st_size);
+    if (size_ == 0) return;
+    data_ = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
+    if (data_ == MAP_FAILED) fail_with_errno(path, "cannot be mapped");
+  }
+  Map(const Map&) = delete;
+  Map& operator=(const Map&) = delete;
+  ~Map() {
+    if (size_ > 0) ::munmap(data_, size_);
+  }
+  /// Forgets the whole pages of a part.
+  void release(const char* begin, const char* end) const {
+    const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+    const auto first = (reinterpret_cast<std::uintptr_t>(begin) + page - 1) / page * page;
+    const auto last = reinterpret_cast<std::uintptr_t>(end) / page * page;
+    if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+  }
+  std::string_view bytes() const { return {static_cast<const char*>(data_), size_}; }
+
+ private:
+  void* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+namespace {
+
 using Json = nlohmann::json;
+using Map = Safetensors::Map;
 
 static_assert(std::endian::native == std::endian::little,
               "the format stores little-endian numbers");
@@ -50,31 +86,6 @@ constexpr DtypeName kDtypes[] = {
     {torch::kDouble, "F64"},
     {torch::kLong, "I64"},
     {torch::kUInt64, "U64"},
-};
-
-/// A file mapped into memory, to be read only.
-class Map {
- public:
-  explicit Map(const fs::path& path) {
-    const Descriptor file(path, O_RDONLY);
-    struct stat status {};
-    if (::fstat(file.get(), &status) != 0) fail_with_errno(path, "cannot be examined");
-    if (!S_ISREG(status.st_mode)) throw FileError(path.string() + ": must be a regular file");
-    size_ = static_cast<std::size_t>(status.st_size);
-    if (size_ == 0) return;
-    data_ = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
-    if (data_ == MAP_FAILED) fail_with_errno(path, "cannot be mapped");
-  }
-  Map(const Map&) = delete;
-  Map& operator=(const Map&) = delete;
-  ~Map() {
-    if (size_ > 0) ::munmap(data_, size_);
-  }
-  std::string_view bytes() const { return {static_cast<const char*>(data_), size_}; }
-
- private:
-  void* data_ = nullptr;
-  std::size_t size_ = 0;
 };
 
 /// One entry of the header, checked by itself.
@@ -183,6 +194,17 @@ torch::Tensor view(const std::shared_ptr<const Map>& map, std::string_view conte
 
 }  // namespace
 
+void Safetensors::release(const torch::Tensor& tensor) const {
+  if (!tensor.is_cpu() || tensor.numel() == 0) return;
+  const auto* begin = static_cast<const char*>(tensor.const_data_ptr());
+  for (const auto& map : maps) {
+    const auto bytes = map->bytes();
+    if (begin >= bytes.data() && begin < bytes.data() + bytes.size()) {
+      map->release(begin, begin + tensor.nbytes());
+    }
+  }
+}
+
 Safetensors read_safetensors(const fs::path& file) {
   const Header header(file);
   const auto map = std::make_shared<const Map>(file);
@@ -196,7 +218,7 @@ Safetensors read_safetensors(const fs::path& file) {
   const auto text = bytes.substr(kPrefix, length);
   if (!text.starts_with('{')) header.fail("the header must be a JSON object");
 
-  Safetensors result;
+  Safetensors result{.tensors = {}, .metadata = {}, .maps = {map}};
   std::vector<Entry> entries;
   const auto json = header.parse(text);
   for (const auto& [name, value] : json.items()) {
@@ -236,13 +258,19 @@ Safetensors read_safetensors(const fs::path& file) {
 }
 
 Safetensors read_weights(const fs::path& folder, const std::string& name) {
-  const auto single = folder / (name + ".safetensors");
+  const auto file = [&](const std::string& end) { return folder / (name + end); };
   std::error_code unreadable;
-  if (fs::exists(single, unreadable)) return read_safetensors(single);
-  const auto index_path = folder / (name + ".safetensors.index.json");
-  if (!fs::exists(index_path, unreadable)) {
-    throw FileError(folder.string() + ": must hold " + single.filename().string() + " or " +
-                    index_path.filename().string() + ", has neither");
+  fs::path index_path;
+  for (const std::string variant : {"", ".fp16"}) {
+    const auto single = file(variant + ".safetensors");
+    if (fs::exists(single, unreadable)) return read_safetensors(single);
+    index_path = file(".safetensors.index" + variant + ".json");
+    if (fs::exists(index_path, unreadable)) break;
+    index_path.clear();
+  }
+  if (index_path.empty()) {
+    throw FileError(folder.string() + ": must hold " + file(".safetensors").filename().string() +
+                    " or " + file(".safetensors.index.json").filename().string() + ", has neither");
   }
   const Header header(index_path);
   const auto index = header.parse(read_file(index_path));
@@ -252,23 +280,24 @@ Safetensors read_weights(const fs::path& folder, const std::string& name) {
   std::map<std::string, std::vector<std::string>> names_by_file;
   for (const auto& [key, value] : index["weight_map"].items()) {
     if (!value.is_string()) header.fail("'" + key + "' must map to a file name");
-    const auto& file = value.get_ref<const std::string&>();
-    if (file.empty() || file == "." || file == ".." || fs::path(file).filename() != file ||
-        file.find('\0') != std::string::npos) {
-      header.fail("'" + key + "' must map to a file of this folder, got '" + file + "'");
+    const auto& shard = value.get_ref<const std::string&>();
+    if (shard.empty() || shard == "." || shard == ".." || fs::path(shard).filename() != shard ||
+        shard.find('\0') != std::string::npos) {
+      header.fail("'" + key + "' must map to a file of this folder, got '" + shard + "'");
     }
-    names_by_file[file].push_back(key);
+    names_by_file[shard].push_back(key);
   }
   Safetensors all;
-  for (const auto& [file, names] : names_by_file) {
-    auto shard = read_safetensors(folder / file);
+  for (const auto& [shard_name, names] : names_by_file) {
+    auto shard = read_safetensors(folder / shard_name);
     for (const auto& key : names) {
       const auto found = shard.tensors.find(key);
       if (found == shard.tensors.end())
-        header.fail("'" + key + "' must be in " + file + ", is not");
+        header.fail("'" + key + "' must be in " + shard_name + ", is not");
       all.tensors.insert(*found);
     }
     all.metadata.merge(shard.metadata);
+    all.maps.insert(all.maps.end(), shard.maps.begin(), shard.maps.end());
   }
   return all;
 }

@@ -56,6 +56,12 @@ template <class T>
 void ConfigFile::read(const std::string& key, T& value) const {
   if (!has(key)) return;
   const auto& got = json_->at(key);
+  if constexpr (kIsList<T>) {
+    if (fits<typename T::value_type>(got)) {
+      value = {got.get<typename T::value_type>()};
+      return;
+    }
+  }
   if (!fits<T>(got)) throw ConfigError(name_ + ": " + key + " has the wrong type: " + got.dump());
   value = got.get<T>();
 }
@@ -67,6 +73,14 @@ template void ConfigFile::read(const std::string&, std::string&) const;
 template void ConfigFile::read(const std::string&, std::vector<std::int64_t>&) const;
 template void ConfigFile::read(const std::string&, std::vector<double>&) const;
 template void ConfigFile::read(const std::string&, std::vector<std::string>&) const;
+
+void ConfigFile::only(const std::string& key, const std::string& json) const {
+  if (!has(key)) return;
+  const auto& got = json_->at(key);
+  if (got != nlohmann::json::parse(json)) {
+    throw ConfigError(name_ + ": " + key + " must be " + json + ", got " + got.dump());
+  }
+}
 
 ConfigFile ConfigFile::section(const std::string& key) const {
   if (!has(key)) missing(key);

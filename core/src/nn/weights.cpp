@@ -3,6 +3,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <functional>
 #include <sstream>
 #include <string_view>
 #include <utility>
@@ -39,8 +40,11 @@ io::TensorMap weights(const torch::nn::Module& module) {
   return all;
 }
 
-void load_weights(torch::nn::Module& module, const io::TensorMap& tensors, const std::string& where,
-                  const WeightNames& names) {
+namespace {
+
+/// @param copied  called with each tensor once it has been copied
+void load_all(torch::nn::Module& module, const io::TensorMap& tensors, const std::string& where,
+              const WeightNames& names, const std::function<void(const torch::Tensor&)>& copied) {
   auto targets = weights(module);
   std::vector<std::pair<torch::Tensor, torch::Tensor>> copies;  // (to, from)
   std::string problems;
@@ -72,12 +76,29 @@ void load_weights(torch::nn::Module& module, const io::TensorMap& tensors, const
     throw CheckpointError(where + ": the weights must be exactly the module's, but:" + problems);
   }
   const torch::NoGradGuard no_grad;
-  for (auto& [to, from] : copies) to.copy_(from);
+  for (auto& [to, from] : copies) {
+    to.copy_(from);
+    copied(from);
+  }
+}
+
+}  // namespace
+
+void load_weights(torch::nn::Module& module, const io::TensorMap& tensors, const std::string& where,
+                  const WeightNames& names) {
+  load_all(module, tensors, where, names, [](const torch::Tensor&) {});
+}
+
+void load_weights(torch::nn::Module& module, io::Safetensors&& files, const std::string& where,
+                  const WeightNames& names) {
+  const auto mapped = std::move(files);
+  load_all(module, mapped.tensors, where, names,
+           [&](const torch::Tensor& tensor) { mapped.release(tensor); });
 }
 
 void load_weights(torch::nn::Module& module, const std::filesystem::path& folder,
                   const WeightNames& names) {
-  load_weights(module, io::read_weights(folder).tensors, folder.string(), names);
+  load_weights(module, io::read_weights(folder), folder.string(), names);
 }
 
 }  // namespace rahf::nn

@@ -19,7 +19,9 @@ class ConfigFile {
   /// False also for a key whose value is null.
   bool has(const std::string& key) const;
   /// The value of a key, or what `value` already is.
-  /// @tparam T  bool, std::int64_t, double, std::string, or a vector of one of the last three
+  /// @tparam T  bool, std::int64_t, double, std::string, or a vector of one of the last three,
+  /// which
+  ///            also takes one alone
   /// @throws ConfigError if the value is of another type.
   template <class T>
   void read(const std::string& key, T& value) const;
@@ -37,6 +39,10 @@ class ConfigFile {
       read(std::string(key), value);
     });
   }
+  /// Insists that a key, if it is there, has the one value that is supported.
+  /// @param json  that value as JSON, for example "\"silu\"" or "false"
+  /// @throws ConfigError if it has another.
+  void only(const std::string& key, const std::string& json) const;
   /// An object inside the object, for example "text_config".
   /// @throws ConfigError if it is not one.
   ConfigFile section(const std::string& key) const;

@@ -1,7 +1,8 @@
 #pragma once
 
-#include <torch/nn/modules/conv.h>
-#include <torch/nn/modules/linear.h>
+#include <torch/nn/cloneable.h>
+#include <torch/nn/options/conv.h>
+#include <torch/nn/options/linear.h>
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
@@ -19,24 +20,45 @@ struct Adapter {
   double scale = 1;    ///< alpha / r times the adapter's weight; 0 is off.
 };
 
-/// torch::nn::Linear that takes adapters. Parameters: `weight`, `bias`.
-class LinearImpl : public torch::nn::LinearImpl {
+/// While one lives, layers that its thread builds leave their weights uninitialised: memory that is
+/// about to be loaded is not touched before. It costs nothing then to build a model of gigabytes.
+class WithoutInitialisation {
  public:
-  using torch::nn::LinearImpl::LinearImpl;
+  WithoutInitialisation();
+  ~WithoutInitialisation();
+  WithoutInitialisation(const WithoutInitialisation&) = delete;
+  WithoutInitialisation& operator=(const WithoutInitialisation&) = delete;
+};
+
+/// torch::nn::Linear that takes adapters. Parameters: `weight` [out, in], `bias` [out], which start
+/// uniform in +-1/sqrt(in).
+class LinearImpl : public torch::nn::Cloneable<LinearImpl> {
+ public:
+  LinearImpl(std::int64_t in, std::int64_t out) : LinearImpl(torch::nn::LinearOptions(in, out)) {}
+  explicit LinearImpl(const torch::nn::LinearOptions& with) : options(with) { reset(); }
+  void reset() override;
   /// @param x  [..., in]  @return [..., out]
   torch::Tensor forward(const torch::Tensor& x);
 
+  torch::nn::LinearOptions options;
+  torch::Tensor weight, bias;  ///< `bias` is undefined without one.
   std::vector<Adapter> adapters;
 };
 TORCH_MODULE(Linear);
 
-/// torch::nn::Conv2d that takes adapters. Parameters: `weight`, `bias`.
-class Conv2dImpl : public torch::nn::Conv2dImpl {
+/// torch::nn::Conv2d (zero padding in pixels) that takes adapters. Parameters: `weight`
+/// [out, in / groups, kh, kw], `bias` [out], which start uniform in +-1/sqrt(in / groups kh kw).
+class Conv2dImpl : public torch::nn::Cloneable<Conv2dImpl> {
  public:
-  using torch::nn::Conv2dImpl::Conv2dImpl;
+  Conv2dImpl(std::int64_t in, std::int64_t out, torch::ExpandingArray<2> kernel)
+      : Conv2dImpl(torch::nn::Conv2dOptions(in, out, kernel)) {}
+  explicit Conv2dImpl(const torch::nn::Conv2dOptions& with) : options(with) { reset(); }
+  void reset() override;
   /// @param x  [B, in, H, W]  @return [B, out, H', W']
   torch::Tensor forward(const torch::Tensor& x);
 
+  torch::nn::Conv2dOptions options;
+  torch::Tensor weight, bias;  ///< `bias` is undefined without one.
   std::vector<Adapter> adapters;
 };
 TORCH_MODULE(Conv2d);

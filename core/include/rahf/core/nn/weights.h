@@ -25,6 +25,11 @@ struct WeightNames {
 void load_weights(torch::nn::Module& module, const io::TensorMap& tensors, const std::string& where,
                   const WeightNames& names = {});
 
+/// The same from mapped files, whose memory is given back tensor by tensor as it is copied: at most
+/// the module and its largest tensor are in memory at a time.
+void load_weights(torch::nn::Module& module, io::Safetensors&& files, const std::string& where,
+                  const WeightNames& names = {});
+
 /// The same from a model folder: `model.safetensors` or its shards.
 /// @throws FileError if the files cannot be read.
 void load_weights(torch::nn::Module& module, const std::filesystem::path& folder,
