@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -32,10 +33,32 @@ bool fits(const nlohmann::json& got) {
   }
 }
 
+/// Python's json also writes Infinity, -Infinity and NaN, which JSON does not have: to null, as no
+/// value, outside of strings.
+std::string without_infinities(const std::string& text) {
+  std::string plain;
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '"') in_string = !in_string;
+    if (in_string && text[i] == '\\' && i + 1 < text.size()) plain += text[i++];
+    bool taken = false;
+    for (const std::string_view word : {"-Infinity", "Infinity", "NaN"}) {
+      if (in_string || text.compare(i, word.size(), word) != 0) continue;
+      plain += "null";
+      i += word.size() - 1;
+      taken = true;
+      break;
+    }
+    if (!taken) plain += text[i];
+  }
+  return plain;
+}
+
 }  // namespace
 
 ConfigFile::ConfigFile(const std::filesystem::path& file) : name_(file.string()) {
-  auto json = nlohmann::json::parse(io::read_file(file), nullptr, /*allow_exceptions=*/false);
+  auto json = nlohmann::json::parse(without_infinities(io::read_file(file)), nullptr,
+                                    /*allow_exceptions=*/false);
   if (!json.is_object()) throw FileError(name_ + ": must be a JSON object");
   json_ = std::make_shared<const nlohmann::json>(std::move(json));
 }

@@ -53,6 +53,19 @@ TEST_CASE("ConfigFile reads lists and objects within", "[core][config_file]") {
   CHECK(width == 5);
 }
 
+TEST_CASE("ConfigFile takes Python's infinities for no value", "[core][config_file]") {
+  const ScratchFolder scratch;
+  const auto file = written(
+      scratch, R"({"least": -Infinity, "nan": [NaN], "text": "a \"Infinity\" NaN", "eps": 2.5})");
+  CHECK_FALSE(file.has("least"));
+  std::string text;
+  file.require("text", text);
+  CHECK(text == "a \"Infinity\" NaN");
+  double eps = 0;
+  file.require("eps", eps);
+  CHECK(eps == 2.5);
+}
+
 TEST_CASE("ConfigFile names file, section and key of what does not fit", "[core][config_file]") {
   const ScratchFolder scratch;
   const auto file = written(scratch, R"({"channels": [4, "8"], "inner": {"eps": "x"}, "n": 1.5})");
