@@ -52,7 +52,8 @@ void Conv2dImpl::reset() {
   const auto& kernel = *options.kernel_size();
   weight = register_parameter(
       "weight", torch::empty({options.out_channels(), options.in_channels() / options.groups(),
-                              kernel[0], kernel[1]}));
+                              kernel[0], kernel[1]},
+                             at::MemoryFormat::ChannelsLast));
   bias = options.bias() ? register_parameter("bias", torch::empty({options.out_channels()}))
                         : register_parameter("bias", {}, /*requires_grad=*/false);
   initialise(weight, bias);

@@ -5,13 +5,7 @@
 
 #include <cmath>
 
-// The loops below are as wide as the machine's vectors.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
-    !defined(__SANITIZE_ADDRESS__)
-#define RAHF_WIDE __attribute__((target_clones("avx512f", "avx2,fma", "default"), optimize("O3")))
-#else
-#define RAHF_WIDE
-#endif
+#include "wide.h"
 
 namespace rahf::nn {
 namespace {

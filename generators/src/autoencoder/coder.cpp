@@ -1,7 +1,5 @@
 #include "rahf/generators/autoencoder/coder.h"
 
-#include <ATen/core/grad_mode.h>
-
 #include <algorithm>
 #include <string>
 
@@ -14,11 +12,10 @@
 namespace rahf::generators {
 
 using nn::Conv2d;
+using nn::GroupNorm;
 using torch::Tensor;
 using torch::nn::Cloneable;
 using torch::nn::Conv2dOptions;
-using torch::nn::GroupNorm;
-using torch::nn::GroupNormOptions;
 using torch::nn::ModuleList;
 
 namespace {
@@ -98,7 +95,7 @@ struct MidBlockImpl : Cloneable<MidBlockImpl> {
 };
 
 GroupNorm norm(std::int64_t groups, std::int64_t channels) {
-  return GroupNorm(GroupNormOptions(groups, channels).eps(kNormEps));
+  return GroupNorm(nn::GroupNormOptions{.groups = groups, .channels = channels, .eps = kNormEps});
 }
 
 /// Runs a block of the given type, kept or recomputed in the backward pass.
@@ -170,7 +167,7 @@ void PixelAttentionImpl::reset() {
 }
 
 Tensor PixelAttentionImpl::forward(const Tensor& x) {
-  const auto tokens = group_norm_(x).permute({0, 2, 3, 1}).flatten(1, 2);  // [B, h w, C]
+  const auto tokens = group_norm_->forward(x).permute({0, 2, 3, 1}).flatten(1, 2);  // [B, h w, C]
   const auto attended = nn::merge_heads(nn::attention(nn::split_heads(to_q_(tokens), 1),
                                                       nn::split_heads(to_k_(tokens), 1),
                                                       nn::split_heads(to_v_(tokens), 1)));
@@ -202,7 +199,7 @@ Tensor EncoderImpl::forward(const Tensor& images) {
   auto x = conv_in_(images.contiguous(at::MemoryFormat::ChannelsLast));
   for (const auto& block : *down_blocks_) x = run<LevelImpl>(block, x, checkpointing_);
   x = run<MidBlockImpl>(mid_block_, x, checkpointing_);
-  return conv_out_(silu_of_temporary(conv_norm_out_(x)));
+  return conv_out_(conv_norm_out_->forward_silu(x));
 }
 
 void DecoderImpl::reset() {
@@ -229,7 +226,7 @@ Tensor DecoderImpl::forward(const Tensor& latents) {
   auto x = conv_in_(latents.contiguous(at::MemoryFormat::ChannelsLast));
   x = run<MidBlockImpl>(mid_block_, x, checkpointing_);
   for (const auto& block : *up_blocks_) x = run<LevelImpl>(block, x, checkpointing_);
-  return conv_out_(silu_of_temporary(conv_norm_out_(x)));
+  return conv_out_(conv_norm_out_->forward_silu(x));
 }
 
 }  // namespace rahf::generators

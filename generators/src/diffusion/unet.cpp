@@ -3,6 +3,7 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/silu.h>
+#include <torch/nn/modules/normalization.h>
 
 #include <algorithm>
 #include <cmath>
@@ -19,11 +20,10 @@
 namespace rahf::generators {
 
 using nn::Conv2d;
+using nn::GroupNorm;
 using torch::Tensor;
 using torch::nn::Cloneable;
 using torch::nn::Conv2dOptions;
-using torch::nn::GroupNorm;
-using torch::nn::GroupNormOptions;
 using torch::nn::LayerNorm;
 using torch::nn::ModuleList;
 
@@ -80,9 +80,9 @@ struct SpatialTransformerImpl : Cloneable<SpatialTransformerImpl> {
     reset();
   }
   void reset() override {
-    norm = register_module(
-        "norm",
-        GroupNorm(GroupNormOptions(options.norm_num_groups, width).eps(kTransformerNormEps)));
+    norm = register_module("norm", GroupNorm(nn::GroupNormOptions{.groups = options.norm_num_groups,
+                                                                  .channels = width,
+                                                                  .eps = kTransformerNormEps}));
     if (options.use_linear_projection) {
       linear_in = register_module("proj_in", nn::Linear(width, width));
       linear_out = register_module("proj_out", nn::Linear(width, width));
@@ -101,7 +101,7 @@ struct SpatialTransformerImpl : Cloneable<SpatialTransformerImpl> {
     const auto map = [&x](const Tensor& y) {
       return y.unflatten(1, {x.size(2), x.size(3)}).permute({0, 3, 1, 2});
     };
-    auto y = norm(x);
+    auto y = norm->forward(x);
     y = linear_in ? linear_in(tokens(y)) : tokens(conv_in(y));  // [B, h w, C]
     for (const auto& layer : *layers) y = layer->as<TransformerLayerImpl>()->forward(y, states);
     return sum_with_temporary(linear_out ? map(linear_out(y)) : conv_out(map(y)), x);
@@ -350,7 +350,8 @@ void UNet2DConditionModelImpl::reset() {
   }
   conv_norm_out_ = register_module(
       "conv_norm_out",
-      GroupNorm(GroupNormOptions(options_.norm_num_groups, channels[0]).eps(options_.norm_eps)));
+      GroupNorm(nn::GroupNormOptions{
+          .groups = options_.norm_num_groups, .channels = channels[0], .eps = options_.norm_eps}));
   conv_out_ = register_module(
       "conv_out", Conv2d(Conv2dOptions(channels[0], options_.out_channels, 3).padding(1)));
 }
@@ -375,7 +376,7 @@ Tensor UNet2DConditionModelImpl::forward(const Tensor& sample, const Tensor& tim
   for (const auto& block : *down_blocks_) x = block->as<LevelImpl>()->go_down(x, on, skips);
   x = mid_block_->as<MidBlockImpl>()->forward(x, on);
   for (const auto& block : *up_blocks_) x = block->as<LevelImpl>()->go_up(x, on, skips);
-  return conv_out_(silu_of_temporary(conv_norm_out_(x))).to(sample.scalar_type());
+  return conv_out_(conv_norm_out_->forward_silu(x)).to(sample.scalar_type());
 }
 
 UNetOptions unet_options(const std::filesystem::path& config_json) {

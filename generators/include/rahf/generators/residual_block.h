@@ -1,11 +1,11 @@
 #pragma once
 
 #include <torch/nn/cloneable.h>
-#include <torch/nn/modules/normalization.h>
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
 
+#include "rahf/core/nn/group_norm.h"
 #include "rahf/core/nn/layers.h"
 
 // The convolution blocks that autoencoders and the UNet are made of, with diffusers' parameter
@@ -36,7 +36,7 @@ class ResidualBlockImpl : public torch::nn::Cloneable<ResidualBlockImpl> {
 
  private:
   ResidualBlockOptions options_;
-  torch::nn::GroupNorm norm1_{nullptr}, norm2_{nullptr};
+  nn::GroupNorm norm1_{nullptr}, norm2_{nullptr};
   nn::Conv2d conv1_{nullptr}, conv2_{nullptr}, conv_shortcut_{nullptr};
   nn::Linear time_emb_proj_{nullptr};
 };
@@ -79,9 +79,8 @@ class UpsampleImpl : public torch::nn::Cloneable<UpsampleImpl> {
 };
 TORCH_MODULE(Upsample);
 
-/// silu(x), in the place of x where no gradient is recorded. For what nothing else holds.
-torch::Tensor silu_of_temporary(torch::Tensor x);
-/// temporary + x, likewise in the place of the first.
+/// temporary + x, in the place of the first where no gradient is recorded. For what nothing else
+/// holds.
 torch::Tensor sum_with_temporary(torch::Tensor temporary, const torch::Tensor& x);
 
 }  // namespace rahf::generators

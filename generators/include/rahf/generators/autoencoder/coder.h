@@ -2,7 +2,6 @@
 
 #include <torch/nn/cloneable.h>
 #include <torch/nn/modules/container/modulelist.h>
-#include <torch/nn/modules/normalization.h>
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
@@ -11,6 +10,7 @@
 
 #include "rahf/core/io/json_object.h"
 #include "rahf/core/nn/config_file.h"
+#include "rahf/core/nn/group_norm.h"
 #include "rahf/core/nn/layers.h"
 
 namespace rahf::generators {
@@ -69,7 +69,7 @@ class PixelAttentionImpl : public torch::nn::Cloneable<PixelAttentionImpl> {
 
  private:
   std::int64_t channels_, norm_groups_;
-  torch::nn::GroupNorm group_norm_{nullptr};
+  nn::GroupNorm group_norm_{nullptr};
   nn::Linear to_q_{nullptr}, to_k_{nullptr}, to_v_{nullptr}, to_out_{nullptr};
 };
 TORCH_MODULE(PixelAttention);
@@ -95,7 +95,7 @@ class EncoderImpl : public torch::nn::Cloneable<EncoderImpl> {
   nn::Conv2d conv_in_{nullptr}, conv_out_{nullptr};
   torch::nn::ModuleList down_blocks_{nullptr};
   std::shared_ptr<torch::nn::Module> mid_block_;
-  torch::nn::GroupNorm conv_norm_out_{nullptr};
+  nn::GroupNorm conv_norm_out_{nullptr};
 };
 TORCH_MODULE(Encoder);
 
@@ -114,7 +114,7 @@ class DecoderImpl : public torch::nn::Cloneable<DecoderImpl> {
   nn::Conv2d conv_in_{nullptr}, conv_out_{nullptr};
   torch::nn::ModuleList up_blocks_{nullptr};
   std::shared_ptr<torch::nn::Module> mid_block_;
-  torch::nn::GroupNorm conv_norm_out_{nullptr};
+  nn::GroupNorm conv_norm_out_{nullptr};
 };
 TORCH_MODULE(Decoder);
 

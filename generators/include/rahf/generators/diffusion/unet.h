@@ -2,7 +2,6 @@
 
 #include <torch/nn/cloneable.h>
 #include <torch/nn/modules/container/modulelist.h>
-#include <torch/nn/modules/normalization.h>
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
@@ -12,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "rahf/core/nn/group_norm.h"
 #include "rahf/core/nn/layers.h"
 #include "rahf/core/options.h"
 
@@ -111,7 +111,7 @@ class UNet2DConditionModelImpl : public torch::nn::Cloneable<UNet2DConditionMode
   std::shared_ptr<TimeEmbeddingImpl> time_embedding_;
   torch::nn::ModuleList down_blocks_{nullptr}, up_blocks_{nullptr};
   std::shared_ptr<torch::nn::Module> mid_block_;
-  torch::nn::GroupNorm conv_norm_out_{nullptr};
+  nn::GroupNorm conv_norm_out_{nullptr};
 };
 TORCH_MODULE(UNet2DConditionModel);
 
