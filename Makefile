@@ -1,7 +1,8 @@
 # make demo     make, learn and judge a small world of pictures; see demo/overview.png
 # make test     build everything and run every test
 # make check    what CI runs: test, format, headers alone, install and use, sanitizers
-# make build    the program, as build/rahf
+# make program  the program alone, as build/rahf
+# make build    everything, tests too
 # make assets   train the models in examples/assets anew (hours)
 #
 # Each installs what it lacks first (make setup) and repeats no step that is done.
@@ -27,6 +28,7 @@ WHEEL  := .venv/torch-$(TORCH_VERSION).done
 FORMAT := .venv/bin/clang-format
 torch   = $(or $(TORCH_DIR),$(wildcard .venv/lib/python3*/site-packages/torch))
 say     = @echo "== $(1)"
+link    = [ $(PRESET) = asan ] || ln -sfn $(PRESET)/examples/rahf build/rahf
 
 SOURCES = $(shell find bench core examples reward tests -name '*.h' -o -name '*.cpp')
 
@@ -35,10 +37,10 @@ SOURCES = $(shell find bench core examples reward tests -name '*.h' -o -name '*.
 export PATH   := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHON
 
-.PHONY: demo test check check-format check-package check-files build setup assets format clean FORCE
+.PHONY: demo test check check-format check-package check-files program build setup assets format clean FORCE
 .DELETE_ON_ERROR:
 
-demo: build
+demo: program
 	@tools/demo.sh build/rahf demo
 
 test: build
@@ -70,7 +72,12 @@ check-files:
 build: $(BUILD)/build.ninja
 	$(call say,build)
 	@cmake --build --preset $(PRESET) --parallel $(JOBS)
-	@[ $(PRESET) = asan ] || ln -sfn $(PRESET)/examples/rahf build/rahf
+	@$(link)
+
+program: $(BUILD)/build.ninja
+	$(call say,build the program)
+	@cmake --build --preset $(PRESET) --parallel $(JOBS) --target rahf
+	@$(link)
 
 $(BUILD)/build.ninja: CMakePresets.json build/torch_dir
 	$(call say,configure preset $(PRESET))
@@ -101,7 +108,7 @@ else
 endif
 	@touch $@
 
-assets: build
+assets: program
 	@tools/make_assets.sh build/rahf
 
 # One version of the formatter everywhere: they differ in small things.

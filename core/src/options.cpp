@@ -189,9 +189,8 @@ void read(const std::string& text, std::vector<std::int64_t>& value) { read_list
 
 OptionField find_option(const std::vector<OptionField>& fields, std::string_view name) {
   const auto found = [&fields](std::string_view wanted) -> const OptionField* {
-    const auto it = std::find_if(fields.begin(), fields.end(), [&](const OptionField& field) {
-      return field.name == wanted;
-    });
+    const auto it = std::find_if(fields.begin(), fields.end(),
+                                 [&](const OptionField& field) { return field.name == wanted; });
     return it == fields.end() ? nullptr : &*it;
   };
   if (const auto* field = found(name); field != nullptr && !field->element) return *field;
@@ -260,6 +259,7 @@ void for_lines(std::istream& in, const std::string& file_name, Visit&& visit) {
   int line_number = 0;
   for (std::string line; std::getline(in, line);) {
     ++line_number;
+    if (line_number == 1 && line.starts_with("\xEF\xBB\xBF")) line.erase(0, 3);  // byte-order mark
     const auto where = file_name + ":" + std::to_string(line_number) + ": ";
     const auto text = trimmed(line);
     if (text.empty() || text.front() == '#') continue;

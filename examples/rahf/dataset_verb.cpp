@@ -2,6 +2,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "outputs.h"
 #include "rahf/core/io/atomic_file.h"
 #include "rahf/core/io/image_file.h"
 #include "rahf/reward/data/consolidate.h"
@@ -60,6 +61,7 @@ int consolidate(const std::vector<std::string>& arguments) {
   require_option("annotations", options.annotations);
   require_option("pictures", options.pictures);
   require_option("out", options.out);
+  check_output(options.out, {options.annotations}, is_hdf5);
   const auto report = reward::consolidate(options);
   print_consolidated(options, report, common.json);
   return report.written ? 0 : 1;
@@ -87,13 +89,22 @@ int stats(const std::vector<std::string>& arguments) {
   CommandLine::Parsed parsed;
   if (parse_verb(command, arguments, common, parsed)) return 0;
   if (parsed.arguments.empty()) throw UsageError("name a dataset file");
+  const std::filesystem::path folder(options.out);
+  if (!options.out.empty()) {
+    const auto own = [](const char* start) {
+      return [start](const std::string& text) { return text.starts_with(start); };
+    };
+    check_output(folder / "stats.txt", parsed.arguments,
+                 [](const std::string& text) { return text.find(" pictures, ") != text.npos; });
+    check_output(folder / "stats.json", parsed.arguments, own("{\n  \"pictures\": "));
+    check_output(folder / "stats.png", parsed.arguments, is_picture);
+  }
   const reward::Dataset dataset({parsed.arguments.begin(), parsed.arguments.end()});
   const auto counted = reward::dataset_stats(dataset, dataset.indices(options.split));
   const auto text = reward::stats_text(counted);
   const auto json = reward::stats_json(counted) + '\n';
   std::cout << (common.json ? json : text);
   if (!options.out.empty()) {
-    const std::filesystem::path folder(options.out);
     io::write_atomically(folder / "stats.txt", text);
     io::write_atomically(folder / "stats.json", json);
     io::write_image(folder / "stats.png", reward::stats_picture(counted));

@@ -10,6 +10,7 @@
 
 #include "contact_sheet.h"
 #include "inspector_trial.h"
+#include "outputs.h"
 #include "picture_requests.h"
 #include "rahf/core/io/atomic_file.h"
 #include "rahf/core/io/image_file.h"
@@ -34,6 +35,7 @@ struct InspectVerbOptions {
   std::string contact_sheet;
   std::int64_t count = 0;
   std::uint64_t seed = 5;
+  std::int64_t max_pixels = io::kMaxPixels;
   world::InspectorOptions inspector;
 
   template <class Self, class Visit>
@@ -50,9 +52,11 @@ struct InspectVerbOptions {
     visit("count", self.count,
           "pictures of the self-test (of each kind) or on the sheet; 0: 500 and 16; >= 0");
     visit("seed", self.seed, "of the self-test's or the sheet's pictures; >= 0");
+    visit("max_pixels", self.max_pixels, "most pixels of a picture; in [1, 2^28]");
     world::InspectorOptions::fields(self.inspector, visit);
   }
   void validate() const {
+    require_range("max-pixels", max_pixels, 1, io::kMostPixels);
     if (count < 0) throw UsageError("--count must be >= 0");
     if (self_test && !contact_sheet.empty()) {
       throw UsageError("--self-test and --contact-sheet cannot go together");
@@ -202,7 +206,7 @@ int inspect_pictures(const InspectVerbOptions& options, const std::vector<Pictur
     std::vector<const world::Inspector*> judges;
     for (auto i = first; i < last; ++i) {
       try {
-        images.push_back(io::read_image(requests[i].picture));
+        images.push_back(io::read_image(requests[i].picture, options.max_pixels));
         judges.push_back(&inspectors.for_picture(images.back()));
         indices.push_back(i);
       } catch (const FileError& error) {
@@ -281,10 +285,15 @@ int run_inspect(const std::vector<std::string>& arguments) {
       .positional = "PICTURE"};
   if (parse_verb(command, arguments, common, parsed, [&] { options.validate(); })) return 0;
   if (options.self_test) return self_test(options, common.json);
+  if (!options.contact_sheet.empty()) check_output(options.contact_sheet, {}, is_picture);
   if (!options.contact_sheet.empty()) return write_sheet(options, common.json);
 
   const auto prompt = parsed.was_given("prompt") ? std::optional(options.prompt) : std::nullopt;
   const auto requests = collect_requests(prompt, options.prompts, parsed.arguments);
+  if (!options.out.empty()) {
+    check_output(fs::path(options.out) / "inspection.json", {options.prompts},
+                 [](const std::string& text) { return text.starts_with("{\n  \"pictures\": "); });
+  }
   Inspectors inspectors(options.inspector, !parsed.was_given("side"));
   return inspect_pictures(options, requests, inspectors, common.json);
 }

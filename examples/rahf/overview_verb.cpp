@@ -3,6 +3,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "outputs.h"
 #include "rahf/core/io/image_file.h"
 #include "rahf/core/random.h"
 #include "rahf/reward/data/dataset.h"
@@ -96,6 +97,7 @@ int run_overview(const std::vector<std::string>& arguments) {
   require_option("model", options.model);
   if (options.data.empty()) throw UsageError("--data is required");
   require_option("out", options.out);
+  check_output(options.out, options.data, is_picture);
 
   const auto device = device_option(options.device);
   const reward::Dataset dataset({options.data.begin(), options.data.end()});

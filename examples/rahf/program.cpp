@@ -1,5 +1,7 @@
 #include "program.h"
 
+#include <torch/version.h>
+
 #include <exception>
 #include <iomanip>
 #include <iostream>
@@ -15,7 +17,8 @@ void print_usage(std::ostream& out) {
   for (const auto& verb : verbs()) {
     out << "  " << std::left << std::setw(12) << verb.name << ' ' << verb.summary << '\n';
   }
-  out << "\n'rahf VERB --help' lists a verb's options.\n";
+  out << "\n'rahf VERB --help' lists a verb's options, 'rahf --version' says which program this "
+         "is.\n";
 }
 
 int run_verb(const Verb& verb, const std::vector<std::string>& arguments) {
@@ -44,12 +47,20 @@ int run_program(const std::vector<std::string>& arguments) {
     print_usage(std::cerr);
     return 2;
   }
+  if (arguments[0] == "--version") {
+    std::cout << "rahf " RAHF_VERSION ", LibTorch " TORCH_VERSION "\n";
+    return std::cout.flush() ? 0 : 1;
+  }
   if (arguments[0] == "--help" || arguments[0] == "-h") {
     print_usage(std::cout);
-    return 0;
+    return std::cout.flush() ? 0 : 1;
   }
   for (const auto& verb : verbs()) {
-    if (arguments[0] == verb.name) return run_verb(verb, {arguments.begin() + 1, arguments.end()});
+    if (arguments[0] != verb.name) continue;
+    const int status = run_verb(verb, {arguments.begin() + 1, arguments.end()});
+    if (std::cout.flush() || status != 0) return status;
+    std::cerr << "rahf " << verb.name << ": standard output cannot be written\n";
+    return 1;
   }
   std::cerr << "rahf: unknown verb '" << arguments[0] << "'\n";
   print_usage(std::cerr);

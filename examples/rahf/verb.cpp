@@ -7,6 +7,7 @@
 #include <iostream>
 
 #include "rahf/core/progress.h"
+#include "rahf/core/utf8.h"
 
 namespace rahf::program {
 
@@ -19,7 +20,11 @@ bool parse_verb(const CommandLine& command, const std::vector<std::string>& argu
     std::cout << help;
     return true;
   }
-  if (common.threads < 0) throw UsageError("--threads must be >= 0");
+  require_range("threads", common.threads, 0, 1024);
+  for (const auto& field : command.options) {
+    if (field.name != "out" || is_utf8(field.get())) continue;
+    throw UsageError("--out must be UTF-8, got '" + printable(field.get()) + "'");
+  }
   if (validate) validate();
   if (common.check) return true;
   if (common.threads > 0) at::set_num_threads(static_cast<int>(common.threads));
@@ -44,6 +49,12 @@ torch::Device device_option(const std::string& text) {
                      std::to_string(count) + " CUDA devices");
   }
   return device;
+}
+
+void require_range(const char* name, std::int64_t value, std::int64_t least, std::int64_t most) {
+  if (value >= least && value <= most) return;
+  throw UsageError(std::string("--") + name + " must be in [" + std::to_string(least) + ", " +
+                   std::to_string(most) + "], got " + std::to_string(value));
 }
 
 void require_option(const char* name, const std::string& value) {

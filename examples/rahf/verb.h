@@ -30,7 +30,8 @@ struct CommonOptions {
     visit("json", self.json, "one JSON object on standard output instead of text");
     visit("quiet", self.quiet, "no progress on standard error");
     visit("check", self.check, "read and check the options, then stop");
-    visit("threads", self.threads, "threads inside one operation; 0 leaves it to LibTorch; >= 0");
+    visit("threads", self.threads,
+          "threads inside one operation; 0 leaves it to LibTorch; in [0, 1024]");
   }
 };
 
@@ -52,6 +53,9 @@ bool parse_verb(const CommandLine& command, const std::vector<std::string>& argu
 /// The device that `--device TEXT` names: cpu, cuda, cuda:1.
 /// @throws UsageError for another text, or if there is no such device here.
 torch::Device device_option(const std::string& text);
+
+/// @throws UsageError "--name must be in [least, most], got value" if it is not.
+void require_range(const char* name, std::int64_t value, std::int64_t least, std::int64_t most);
 
 /// @throws UsageError "--name is required" if `value` is empty.
 void require_option(const char* name, const std::string& value);

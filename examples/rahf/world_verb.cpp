@@ -1,6 +1,8 @@
+#include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "outputs.h"
 #include "rahf/world/write_world.h"
 #include "verbs.h"
 
@@ -43,6 +45,11 @@ int run_world(const std::vector<std::string>& arguments) {
     options.world.validate();
   };
   if (parse_verb(command, arguments, common, parsed, validate)) return 0;
+  const std::filesystem::path out(options.out);
+  check_output(out / "truth.h5", {}, is_hdf5);
+  check_output(out / "annotations.jsonl", {}, [&](const std::string&) {
+    return std::filesystem::exists(out / "truth.h5");  // else they are people's
+  });
   if (options.clean) options.world.flawed_share = options.world.mismatched_share = 0;
 
   const auto summary =

@@ -210,6 +210,13 @@ TEST_CASE("CommandLine takes all behind -- as positional", "[core][options]") {
   CHECK(parsed.arguments == std::vector<std::string>{"--fast", "--help"});
 }
 
+TEST_CASE("read_config passes over a byte-order mark and carriage returns", "[core][options]") {
+  Outer options;
+  configure(options, "\xEF\xBB\xBFrate = 2\r\nseed = 3\r\n");
+  CHECK(options.rate == 2);
+  CHECK(options.seed == 3);
+}
+
 TEST_CASE("CommandLine wins over the config file, which wins over defaults", "[core][options]") {
   const ScratchFolder folder;
   rahf::io::write_atomically(folder / "a.cfg", "rate = 5\nseed = 6\n");

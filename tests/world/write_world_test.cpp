@@ -12,6 +12,7 @@
 #include "rahf/core/judgement.h"
 #include "rahf/core/progress.h"
 #include "support/catch.h"
+#include "support/full_disk.h"
 
 using namespace rahf::world;
 using rahf::Randomness;
@@ -106,4 +107,19 @@ TEST_CASE("write_world refuses a folder that cannot be made", "[world][write][er
   std::ofstream(folder.path) << "a file";
   CHECK_THROWS_MATCHES(write_world(folder.path, 1, {}, Randomness(1)), rahf::FileError,
                        Says("cannot be made"));
+}
+
+TEST_CASE("write_world leaves no truth behind that did not fit the disk",
+          "[world][write][errors]") {
+  const Folder folder("full");
+  const auto outcome = on_full_disk(60000, [&] {
+    try {
+      write_world(folder.path, 60, {}, Randomness(1));
+    } catch (const rahf::FileError&) {
+      return 7;
+    }
+    return 0;
+  });
+  CHECK(outcome == 7);
+  CHECK_FALSE(std::filesystem::exists(folder.path / "truth.h5"));
 }

@@ -12,6 +12,7 @@ namespace rahf::io {
 struct Encoded {
   std::span<const std::uint8_t> bytes;
   const std::string& name;
+  std::int64_t max_pixels;
 
   /// @throws FileError "NAME: what"
   [[noreturn]] void fail(const std::string& what) const;

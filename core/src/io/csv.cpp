@@ -4,6 +4,7 @@
 
 #include "rahf/core/error.h"
 #include "rahf/core/io/atomic_file.h"
+#include "rahf/core/utf8.h"
 #include "rahf/core/words.h"
 
 namespace rahf::io {
@@ -95,9 +96,20 @@ std::size_t Csv::column(std::string_view title) const {
 
 Csv parse_csv(std::string_view text, const std::string& name) {
   Csv csv{.name = name, .header = {}, .rows = {}, .lines = {}};
+  if (const auto at = find_not_utf8(text); at != text.npos) {
+    const auto line =
+        1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at), '\n');
+    throw FileError(name + ":" + std::to_string(line) + ": text must be UTF-8, got the byte " +
+                    printable(text.substr(at, 1)));
+  }
   CsvReader reader(text, name);
   std::size_t line = 1;
   if (!reader.next_row(csv.header, line)) reader.fail(1, "expected a header row, got nothing");
+  for (auto title = csv.header.begin(); title != csv.header.end(); ++title) {
+    if (std::find(csv.header.begin(), title, *title) != title) {
+      reader.fail(line, "the header must name each column once, got '" + *title + "' twice");
+    }
+  }
   for (std::vector<std::string> row; reader.next_row(row, line);) {
     if (row.size() != csv.header.size()) {
       reader.fail(line, "expected " + std::to_string(csv.header.size()) +

@@ -17,6 +17,10 @@ namespace {
 class Session {
  public:
   Session() : lock_(mutex()) {
+    // At the end of the process the library would write again what it could not write before, and
+    // crash on it. Files are closed where they are used.
+    static const herr_t no_exit_handler = H5dont_atexit();
+    static_cast<void>(no_exit_handler);
     H5Eget_auto2(H5E_DEFAULT, &print_, &print_data_);
     H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
     H5Eclear2(H5E_DEFAULT);
@@ -42,7 +46,7 @@ class Handle {
   using Close = herr_t (*)(hid_t);
 
   Handle() = default;
-  Handle(hid_t id, Close close) : id_(id), close_(close) {}
+  Handle(hid_t id, Close how) : id_(id), close_(how) {}
   Handle(Handle&& other) noexcept : id_(std::exchange(other.id_, -1)), close_(other.close_) {}
   Handle& operator=(Handle&& other) noexcept {
     std::swap(id_, other.id_);
@@ -53,6 +57,12 @@ class Handle {
     if (id_ >= 0) close_(id_);
   }
 
+  /// @return whether the library closed it without an error.
+  bool close() {
+    const auto id = std::exchange(id_, -1);
+    return id < 0 || close_(id) >= 0;
+  }
+  void abandon() { id_ = -1; }
   bool valid() const { return id_ >= 0; }
   operator hid_t() const { return id_; }
 
@@ -77,10 +87,14 @@ std::string library_message() {
 constexpr std::size_t kChunkCacheBytes = std::size_t{16} << 20;
 constexpr unsigned kGzipLevel = 4;
 
+constexpr std::int64_t kFlatChunk = std::int64_t{64} << 10;  // Bytes of rows that vary in length.
+constexpr std::int64_t kEndsChunk = 1024;
+constexpr const char* kKindAttribute = "rows";
+
 enum class Kind { kArray, kStrings, kBytes };
 
 const char* text(Kind kind) {
-  return kind == Kind::kArray ? "an array" : kind == Kind::kStrings ? "strings" : "byte strings";
+  return kind == Kind::kArray ? "an array" : kind == Kind::kStrings ? "strings" : "bytes";
 }
 
 hid_t memory_type(torch::Dtype dtype) {
@@ -113,22 +127,21 @@ std::optional<torch::Dtype> dtype_of(hid_t type) {
   return {};
 }
 
-Handle string_type() {
+/// Text of a fixed length: what varies in length lies in a heap that has no checksum.
+Handle string_type(std::size_t length) {
   Handle type(H5Tcopy(H5T_C_S1), H5Tclose);
-  H5Tset_size(type, H5T_VARIABLE);
+  H5Tset_size(type, std::max<std::size_t>(length, 1));
+  H5Tset_strpad(type, H5T_STR_NULLPAD);
   H5Tset_cset(type, H5T_CSET_UTF8);
   return type;
 }
 
-Handle bytes_type() { return Handle(H5Tvlen_create(H5T_NATIVE_UINT8), H5Tclose); }
-
-/// Frees what the library allocated for variable-length rows when it read them.
-struct Reclaim {
-  hid_t type;
-  hid_t space;
-  void* rows;
-  ~Reclaim() { H5Dvlen_reclaim(type, space, H5P_DEFAULT, rows); }
-};
+/// How files are opened: new parts in the format whose metadata carries checksums.
+Handle file_access() {
+  Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+  H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST);
+  return access;
+}
 
 template <class T>
 std::string listing(const std::vector<T>& sizes) {
@@ -141,9 +154,8 @@ std::string listing(const std::vector<T>& sizes) {
 
 struct Table {
   Handle dataset;
-  Kind kind = Kind::kArray;
-  torch::Dtype dtype = torch::kByte;    // Of an array.
-  std::vector<std::int64_t> row_shape;  // Of an array.
+  torch::Dtype dtype = torch::kByte;
+  std::vector<std::int64_t> row_shape;
 };
 
 }  // namespace
@@ -152,12 +164,19 @@ struct Hdf5File::Impl {
   std::string path;
   Handle file;
   std::map<std::string, Table> tables;  // Kept open: closing one would empty its chunk cache.
+  bool writable = false;
+  bool failed = false;  // A write did not reach the disk: the library cannot close such a file.
 
   [[noreturn]] void fail(const std::string& name, const std::string& what) const {
     throw FileError(path + ": '" + name + "': " + what + library_message());
   }
   void require(bool ok, const std::string& name, const char* what) const {
     if (!ok) fail(name, what);
+  }
+  /// The same of what changes the file.
+  void require_written(bool ok, const std::string& name, const char* what) {
+    failed = failed || (writable && !ok);
+    require(ok, name, what);
   }
 
   /// Every link on the way to `name` exists.
@@ -186,30 +205,38 @@ struct Hdf5File::Impl {
     require(table.dataset.valid(), name, "must be a table, but cannot be opened as one");
 
     const Handle type(H5Dget_type(table.dataset), H5Tclose);
-    if (H5Tis_variable_str(type) > 0) {
-      table.kind = Kind::kStrings;
-    } else if (H5Tget_class(type) == H5T_VLEN) {
-      const Handle base(H5Tget_super(type), H5Tclose);
-      require(dtype_of(base) == torch::kByte, name, "must hold u8 if its rows vary in length");
-      table.kind = Kind::kBytes;
-    } else {
-      const auto dtype = dtype_of(type);
-      require(dtype.has_value(), name, "must hold u8, i32, i64, f32, f64, strings or bytes");
-      table.dtype = *dtype;
-    }
+    const auto dtype = dtype_of(type);
+    require(dtype.has_value(), name, "must hold u8, i32, i64, f32 or f64");
+    table.dtype = *dtype;
     const auto sizes = dims(table, name);
     require(!sizes.empty(), name, "must have rows, but is a scalar");
-    require(table.kind == Kind::kArray || sizes.size() == 1, name, "must have one dimension");
     table.row_shape.assign(sizes.begin() + 1, sizes.end());
     return tables.emplace(name, std::move(table)).first->second;
   }
 
-  Table& table(const std::string& name, Kind kind) {
-    auto& found = table(name);
-    if (found.kind != kind) {
-      fail(name, std::string("must hold ") + text(kind) + ", got " + text(found.kind));
+  Kind kind(const std::string& name) const {
+    const auto owner = object(name);
+    if (H5Iget_type(owner) == H5I_DATASET) return Kind::kArray;
+    if (H5Aexists(owner, kKindAttribute) > 0) {
+      const auto value = string_attribute(name, kKindAttribute);
+      for (const auto one : {Kind::kStrings, Kind::kBytes}) {
+        if (value == text(one)) return one;
+      }
     }
-    return found;
+    fail(name, "must be a table, but is a group of something else");
+  }
+
+  void require_kind(const std::string& name, Kind expected) const {
+    require(exists(name), name, "must be a table of the file, but there is none of that name");
+    if (const auto found = kind(name); found != expected) {
+      fail(name, std::string("must hold ") + text(expected) + ", got " + text(found));
+    }
+  }
+
+  std::int64_t rows(const std::string& name) {
+    require(exists(name), name, "must be a table of the file, but there is none of that name");
+    const auto counted = kind(name) == Kind::kArray ? name : name + "/end";
+    return static_cast<std::int64_t>(dims(table(counted), counted)[0]);
   }
 
   std::vector<hsize_t> dims(const Table& table, const std::string& name) const {
@@ -240,12 +267,29 @@ struct Hdf5File::Impl {
       if (H5Tget_size(type) > 1) H5Pset_shuffle(layout);
       H5Pset_deflate(layout, kGzipLevel);
     }
+    H5Pset_fletcher32(layout);  // Of what is on disk: last when writing, first when reading.
     const Handle link(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
     H5Pset_create_intermediate_group(link, 1);
     H5Pset_char_encoding(link, H5T_CSET_UTF8);
     const Handle made(H5Dcreate2(file, name.c_str(), type, space, link, layout, H5P_DEFAULT),
                       H5Dclose);
-    require(made.valid(), name, "cannot be created");
+    require_written(made.valid(), name, "cannot be created");
+  }
+
+  void create_flat(const std::string& name, Kind kind) {
+    require(!exists(name), name, "must be a new name, but exists already");
+    // Text is worth compressing; what comes as bytes is compressed already.
+    create(name + "/data", H5T_NATIVE_UINT8, {}, kFlatChunk, kind == Kind::kStrings);
+    create(name + "/end", H5T_NATIVE_INT64, {}, kEndsChunk, /*compressed=*/true);
+    const std::string value = text(kind);
+    set_attribute(name, kKindAttribute, string_type(value.size()), value.c_str());
+  }
+
+  void truncate(const std::string& name, std::int64_t rows) {
+    const auto& table = this->table(name);
+    auto size = dims(table, name);
+    size[0] = static_cast<hsize_t>(rows);
+    require_written(H5Dset_extent(table.dataset, size.data()) >= 0, name, "cannot be cut off");
   }
 
   /// Rows [begin, begin + count) of the dataset as a selection, and memory of the same shape.
@@ -268,22 +312,104 @@ struct Hdf5File::Impl {
     return selection;
   }
 
-  void append(const Table& table, const std::string& name, hid_t type, hsize_t count,
-              const void* rows) {
-    if (count == 0) return;
+  void append(const std::string& name, const torch::Tensor& rows) {
+    const auto& table = this->table(name);
+    if (!rows.defined() || rows.dim() == 0 || rows.sizes().slice(1) != table.row_shape ||
+        rows.scalar_type() != table.dtype || !rows.is_cpu()) {
+      throw ShapeError(
+          path + ": '" + name + "': rows must be [n, row] with row " + listing(table.row_shape) +
+          ' ' + torch::toString(table.dtype) + " on the CPU, got " +
+          (rows.defined() ? listing(rows.sizes().vec()) + ' ' + torch::toString(rows.scalar_type())
+                          : "an undefined tensor"));
+    }
+    if (rows.size(0) == 0) return;
+    const auto dense = rows.contiguous();
     auto size = dims(table, name);
     const auto before = size[0];
-    size[0] = before + count;
-    require(H5Dset_extent(table.dataset, size.data()) >= 0, name, "cannot grow");
-    const auto selection = select(table, name, before, count);
-    if (H5Dwrite(table.dataset, type, selection.memory_space, selection.file_space, H5P_DEFAULT,
-                 rows) < 0) {
-      const auto why = "cannot be written" + library_message();
-      size[0] = before;
-      H5Dset_extent(table.dataset, size.data());
-      H5Eclear2(H5E_DEFAULT);
-      fail(name, why);
+    size[0] = before + static_cast<hsize_t>(rows.size(0));
+    require_written(H5Dset_extent(table.dataset, size.data()) >= 0, name, "cannot grow");
+    const auto selection = select(table, name, before, static_cast<hsize_t>(rows.size(0)));
+    require_written(H5Dwrite(table.dataset, memory_type(table.dtype), selection.memory_space,
+                             selection.file_space, H5P_DEFAULT, dense.const_data_ptr()) >= 0,
+                    name, "cannot be written");
+  }
+
+  /// Rows that vary in length: all bytes one after another, and where each row ends.
+  template <class Row>
+  void append_flat(const std::string& name, Kind kind, const std::vector<Row>& rows) {
+    require_kind(name, kind);
+    std::size_t bytes = 0;
+    for (const auto& row : rows) bytes += row.size();
+    auto data = torch::empty({static_cast<std::int64_t>(bytes)}, torch::kByte);
+    const torch::Tensor ends = torch::empty({std::ssize(rows)}, torch::kLong);
+    auto* end_of = ends.data_ptr<std::int64_t>();
+    auto* to = data.data_ptr<std::uint8_t>();
+    auto end = this->rows(name + "/data");
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      to = std::copy(rows[i].begin(), rows[i].end(), to);
+      end_of[i] = end += std::ssize(rows[i]);
     }
+    append(name + "/data", data);
+    append(name + "/end", ends);
+  }
+
+  torch::Tensor read(const std::string& name, std::int64_t begin, std::int64_t end) {
+    const auto& table = this->table(name);
+    const auto count = checked_range(table, name, begin, end);
+    std::vector<std::int64_t> shape{end - begin};
+    std::int64_t numel = end - begin;
+    for (const auto size : table.row_shape) {
+      shape.push_back(size);
+      require(size >= 0 && !__builtin_mul_overflow(numel, size, &numel), name,
+              "is larger than memory can be");
+    }
+    torch::Tensor rows;
+    try {
+      rows = torch::empty(shape, table.dtype);
+    } catch (const c10::Error&) {
+      fail(name, "rows of " + listing(shape) + " do not fit into memory");
+    }
+    if (rows.numel() == 0) return rows;
+    const auto selection = select(table, name, static_cast<hsize_t>(begin), count);
+    require(H5Dread(table.dataset, memory_type(table.dtype), selection.memory_space,
+                    selection.file_space, H5P_DEFAULT, rows.data_ptr()) >= 0,
+            name, "cannot be read");
+    return rows;
+  }
+
+  /// Where rows [begin, end) end in the data, after where the first of them begins.
+  std::vector<std::int64_t> bounds(const std::string& name, std::int64_t begin, std::int64_t end) {
+    const auto ends = name + "/end";
+    const auto& table = this->table(ends);
+    require(table.dtype == torch::kLong && table.row_shape.empty(), ends, "must be [N] i64");
+    const auto total = rows(name + "/data");
+    checked_range(table, ends, begin, end);
+    std::vector<std::int64_t> all{0};
+    const auto first = std::max<std::int64_t>(begin - 1, 0);
+    if (begin > 0) all.clear();
+    const auto read = this->read(ends, first, end);
+    all.insert(all.end(), read.const_data_ptr<std::int64_t>(),
+               read.const_data_ptr<std::int64_t>() + read.numel());
+    require(all.front() >= 0 && all.back() <= total && std::is_sorted(all.begin(), all.end()), ends,
+            "must rise, and end with the data");
+    return all;
+  }
+
+  template <class Row>
+  std::vector<Row> read_flat(const std::string& name, Kind kind, std::int64_t begin,
+                             std::int64_t end) {
+    require_kind(name, kind);
+    std::vector<Row> rows;
+    const auto limits = bounds(name, begin, end);
+    const auto data_name = name + "/data";
+    const auto& table = this->table(data_name);
+    require(table.dtype == torch::kByte && table.row_shape.empty(), data_name, "must be [n] u8");
+    const auto data = read(data_name, limits.front(), limits.back());
+    const auto* bytes = data.const_data_ptr<std::uint8_t>();
+    for (std::size_t i = 1; i < limits.size(); ++i) {
+      rows.emplace_back(bytes + (limits[i - 1] - limits[0]), bytes + (limits[i] - limits[0]));
+    }
+    return rows;
   }
 
   hsize_t checked_range(const Table& table, const std::string& name, std::int64_t begin,
@@ -296,21 +422,6 @@ struct Hdf5File::Impl {
     return static_cast<hsize_t>(end - begin);
   }
 
-  /// Reads rows of variable length and hands each to `take`.
-  template <class Row, class Take>
-  void read_rows(const Table& table, const std::string& name, hid_t type, std::int64_t begin,
-                 std::int64_t end, const Take& take) const {
-    const auto count = checked_range(table, name, begin, end);
-    if (count == 0) return;
-    std::vector<Row> rows(count);
-    const auto selection = select(table, name, static_cast<hsize_t>(begin), count);
-    const Reclaim reclaim{type, selection.memory_space, rows.data()};
-    require(H5Dread(table.dataset, type, selection.memory_space, selection.file_space, H5P_DEFAULT,
-                    rows.data()) >= 0,
-            name, "cannot be read");
-    for (const auto& row : rows) take(row);
-  }
-
   void set_attribute(const std::string& name, const std::string& key, hid_t type,
                      const void* value) {
     const auto owner = object(name);
@@ -320,8 +431,8 @@ struct Hdf5File::Impl {
     H5Pset_char_encoding(creation, H5T_CSET_UTF8);
     const Handle attribute(H5Acreate2(owner, key.c_str(), type, space, creation, H5P_DEFAULT),
                            H5Aclose);
-    require(attribute.valid() && H5Awrite(attribute, type, value) >= 0, name,
-            ("attribute '" + key + "' cannot be written").c_str());
+    require_written(attribute.valid() && H5Awrite(attribute, type, value) >= 0, name,
+                    ("attribute '" + key + "' cannot be written").c_str());
   }
 
   /// Opens a scalar attribute whose type satisfies `fits`, and hands it to `read`.
@@ -336,13 +447,40 @@ struct Hdf5File::Impl {
     const Handle space(H5Aget_space(attribute), H5Sclose);
     require(type.valid() && fits(type) && H5Sget_simple_extent_npoints(space) == 1, name,
             (where + "must be one " + kind).c_str());
-    require(read(attribute, space) >= 0, name, (where + "cannot be read").c_str());
+    require(read(attribute) >= 0, name, (where + "cannot be read").c_str());
+  }
+
+  std::string string_attribute(const std::string& name, const std::string& key) const {
+    std::string value;
+    read_attribute(
+        name, key, "string",
+        [](hid_t type) {
+          return H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0;
+        },
+        [&](hid_t attribute) {
+          const Handle type(H5Aget_type(attribute), H5Tclose);
+          value.resize(H5Tget_size(type));
+          return H5Aread(attribute, type, value.data());
+        });
+    value.resize(std::min(value.find('\0'), value.size()));
+    return value;
+  }
+
+  /// @return whether everything reached the file.
+  bool close() {
+    bool ok = !failed && (!writable || H5Fflush(file, H5F_SCOPE_GLOBAL) >= 0);
+    if (!ok) {  // Closing would fail too, and leave the library in pieces: leave it all open.
+      for (auto& [name, table] : tables) table.dataset.abandon();
+      file.abandon();
+    }
+    for (auto& [name, table] : tables) ok = table.dataset.close() && ok;
+    tables.clear();
+    return file.close() && ok;
   }
 
   ~Impl() {
     const Session session;
-    tables.clear();
-    file = Handle();
+    if (file.valid()) close();
   }
 };
 
@@ -350,10 +488,12 @@ Hdf5File::Hdf5File(const std::filesystem::path& path, Mode mode) : impl_(std::ma
   const Session session;
   impl_->path = path.string();
   const auto* name = impl_->path.c_str();
+  impl_->writable = mode != Mode::kRead;
+  const auto access = file_access();
   impl_->file =
       Handle(mode == Mode::kCreate
-                 ? H5Fcreate(name, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT)
-                 : H5Fopen(name, mode == Mode::kRead ? H5F_ACC_RDONLY : H5F_ACC_RDWR, H5P_DEFAULT),
+                 ? H5Fcreate(name, H5F_ACC_TRUNC, H5P_DEFAULT, access)
+                 : H5Fopen(name, mode == Mode::kRead ? H5F_ACC_RDONLY : H5F_ACC_RDWR, access),
              H5Fclose);
   if (impl_->file.valid()) return;
   throw FileError(impl_->path + ": " +
@@ -382,119 +522,86 @@ void Hdf5File::create_array(const std::string& name, torch::Dtype dtype,
 
 void Hdf5File::create_strings(const std::string& name) {
   const Session session;
-  impl_->create(name, string_type(), {}, /*chunk_rows=*/1024, /*compressed=*/false);
+  impl_->create_flat(name, Kind::kStrings);
 }
 
 void Hdf5File::create_bytes(const std::string& name) {
   const Session session;
-  impl_->create(name, bytes_type(), {}, /*chunk_rows=*/1024, /*compressed=*/false);
+  impl_->create_flat(name, Kind::kBytes);
 }
 
 void Hdf5File::append(const std::string& name, const torch::Tensor& rows) {
   const Session session;
-  const auto& table = impl_->table(name, Kind::kArray);
-  if (!rows.defined() || rows.dim() == 0 || rows.sizes().slice(1) != table.row_shape ||
-      rows.scalar_type() != table.dtype || !rows.is_cpu()) {
-    throw ShapeError(
-        impl_->path + ": '" + name + "': rows must be [n, row] with row " +
-        listing(table.row_shape) + ' ' + torch::toString(table.dtype) + " on the CPU, got " +
-        (rows.defined() ? listing(rows.sizes().vec()) + ' ' + torch::toString(rows.scalar_type())
-                        : "an undefined tensor"));
-  }
-  const auto dense = rows.contiguous();
-  impl_->append(table, name, memory_type(table.dtype), static_cast<hsize_t>(rows.size(0)),
-                dense.const_data_ptr());
+  impl_->require_kind(name, Kind::kArray);
+  impl_->append(name, rows);
 }
 
 void Hdf5File::append(const std::string& name, const std::vector<std::string>& rows) {
   const Session session;
-  const auto& table = impl_->table(name, Kind::kStrings);
-  std::vector<const char*> pointers;
-  for (const auto& row : rows) {
-    impl_->require(row.find('\0') == std::string::npos, name, "text must not hold a NUL character");
-    pointers.push_back(row.c_str());
-  }
-  impl_->append(table, name, string_type(), rows.size(), pointers.data());
+  impl_->append_flat(name, Kind::kStrings, rows);
 }
 
 void Hdf5File::append(const std::string& name, const std::vector<std::vector<std::uint8_t>>& rows) {
   const Session session;
-  const auto& table = impl_->table(name, Kind::kBytes);
-  std::vector<hvl_t> spans;
-  // The library reads through these pointers although they are not const.
-  for (const auto& row : rows) spans.push_back({row.size(), const_cast<std::uint8_t*>(row.data())});
-  impl_->append(table, name, bytes_type(), rows.size(), spans.data());
+  impl_->append_flat(name, Kind::kBytes, rows);
 }
 
 torch::Tensor Hdf5File::read(const std::string& name, std::int64_t begin, std::int64_t end) const {
   const Session session;
-  const auto& table = impl_->table(name, Kind::kArray);
-  const auto count = impl_->checked_range(table, name, begin, end);
-  std::vector<std::int64_t> shape{end - begin};
-  std::int64_t numel = end - begin;
-  for (const auto size : table.row_shape) {
-    shape.push_back(size);
-    impl_->require(size >= 0 && !__builtin_mul_overflow(numel, size, &numel), name,
-                   "is larger than memory can be");
-  }
-  torch::Tensor rows;
-  try {
-    rows = torch::empty(shape, table.dtype);
-  } catch (const c10::Error&) {
-    impl_->fail(name, "rows of " + listing(shape) + " do not fit into memory");
-  }
-  if (rows.numel() == 0) return rows;
-  const auto selection = impl_->select(table, name, static_cast<hsize_t>(begin), count);
-  impl_->require(H5Dread(table.dataset, memory_type(table.dtype), selection.memory_space,
-                         selection.file_space, H5P_DEFAULT, rows.data_ptr()) >= 0,
-                 name, "cannot be read");
-  return rows;
+  impl_->require_kind(name, Kind::kArray);
+  return impl_->read(name, begin, end);
 }
 
 std::vector<std::string> Hdf5File::read_strings(const std::string& name, std::int64_t begin,
                                                 std::int64_t end) const {
   const Session session;
-  const auto& table = impl_->table(name, Kind::kStrings);
-  std::vector<std::string> rows;
-  const auto take = [&](const char* row) { rows.emplace_back(row == nullptr ? "" : row); };
-  // Characters are taken as they are; the library refuses to convert between character sets.
-  const Handle type(H5Dget_type(table.dataset), H5Tclose);
-  impl_->read_rows<char*>(table, name, type, begin, end, take);
-  return rows;
+  return impl_->read_flat<std::string>(name, Kind::kStrings, begin, end);
 }
 
 std::vector<std::vector<std::uint8_t>> Hdf5File::read_bytes(const std::string& name,
                                                             std::int64_t begin,
                                                             std::int64_t end) const {
   const Session session;
-  const auto& table = impl_->table(name, Kind::kBytes);
-  std::vector<std::vector<std::uint8_t>> rows;
-  impl_->read_rows<hvl_t>(table, name, bytes_type(), begin, end, [&](const hvl_t& row) {
-    const auto* data = static_cast<const std::uint8_t*>(row.p);
-    rows.emplace_back(data, data + row.len);
-  });
-  return rows;
+  return impl_->read_flat<std::vector<std::uint8_t>>(name, Kind::kBytes, begin, end);
 }
 
 bool Hdf5File::has(const std::string& name) const {
   const Session session;
   if (!impl_->exists(name)) return false;
   const Handle object(H5Oopen(impl_->file, name.c_str(), H5P_DEFAULT), H5Oclose);
-  return H5Iget_type(object) == H5I_DATASET;
+  return H5Iget_type(object) == H5I_DATASET || H5Aexists(object, kKindAttribute) > 0;
 }
 
 std::int64_t Hdf5File::rows(const std::string& name) const {
   const Session session;
-  return static_cast<std::int64_t>(impl_->dims(impl_->table(name), name)[0]);
+  return impl_->rows(name);
+}
+
+torch::Dtype Hdf5File::dtype(const std::string& name) const {
+  const Session session;
+  impl_->require_kind(name, Kind::kArray);
+  return impl_->table(name).dtype;
+}
+
+std::vector<std::int64_t> Hdf5File::row_shape(const std::string& name) const {
+  const Session session;
+  impl_->require_kind(name, Kind::kArray);
+  return impl_->table(name).row_shape;
 }
 
 void Hdf5File::truncate(const std::string& name, std::int64_t rows) {
   const Session session;
-  const auto& table = impl_->table(name);
-  impl_->checked_range(table, name, 0, rows);
-  auto size = impl_->dims(table, name);
-  size[0] = static_cast<hsize_t>(rows);
-  impl_->require(H5Dset_extent(table.dataset, size.data()) >= 0, name, "cannot be cut off");
+  if (const auto all = impl_->rows(name); rows < 0 || rows > all) {
+    impl_->fail(name,
+                "rows must lie in [0, " + std::to_string(all) + "], got " + std::to_string(rows));
+  }
+  if (impl_->kind(name) == Kind::kArray) {
+    impl_->truncate(name, rows);
+  } else {
+    const auto bytes = rows == 0 ? 0 : impl_->bounds(name, rows - 1, rows).back();
+    impl_->truncate(name + "/end", rows);
+    impl_->truncate(name + "/data", bytes);
+  }
 }
 
 void Hdf5File::set_attribute(const std::string& name, const std::string& key,
@@ -502,8 +609,7 @@ void Hdf5File::set_attribute(const std::string& name, const std::string& key,
   const Session session;
   impl_->require(value.find('\0') == std::string::npos, name,
                  "an attribute must not hold a NUL character");
-  const auto* text = value.c_str();
-  impl_->set_attribute(name, key, string_type(), &text);
+  impl_->set_attribute(name, key, string_type(value.size()), value.c_str());
 }
 
 void Hdf5File::set_attribute(const std::string& name, const std::string& key, std::int64_t value) {
@@ -523,18 +629,7 @@ bool Hdf5File::has_attribute(const std::string& name, const std::string& key) co
 
 std::string Hdf5File::string_attribute(const std::string& name, const std::string& key) const {
   const Session session;
-  std::string value;
-  impl_->read_attribute(
-      name, key, "string", [](hid_t type) { return H5Tis_variable_str(type) > 0; },
-      [&](hid_t attribute, hid_t space) {
-        char* text = nullptr;
-        const Handle type(H5Aget_type(attribute), H5Tclose);
-        const Reclaim reclaim{type, space, &text};
-        const auto status = H5Aread(attribute, type, &text);
-        if (text != nullptr) value = text;
-        return status;
-      });
-  return value;
+  return impl_->string_attribute(name, key);
 }
 
 std::int64_t Hdf5File::int_attribute(const std::string& name, const std::string& key) const {
@@ -542,7 +637,7 @@ std::int64_t Hdf5File::int_attribute(const std::string& name, const std::string&
   std::int64_t value = 0;
   impl_->read_attribute(
       name, key, "integer", [](hid_t type) { return H5Tget_class(type) == H5T_INTEGER; },
-      [&](hid_t attribute, hid_t) { return H5Aread(attribute, H5T_NATIVE_INT64, &value); });
+      [&](hid_t attribute) { return H5Aread(attribute, H5T_NATIVE_INT64, &value); });
   return value;
 }
 
@@ -551,13 +646,16 @@ double Hdf5File::double_attribute(const std::string& name, const std::string& ke
   double value = 0;
   impl_->read_attribute(
       name, key, "float", [](hid_t type) { return H5Tget_class(type) == H5T_FLOAT; },
-      [&](hid_t attribute, hid_t) { return H5Aread(attribute, H5T_NATIVE_DOUBLE, &value); });
+      [&](hid_t attribute) { return H5Aread(attribute, H5T_NATIVE_DOUBLE, &value); });
   return value;
 }
 
-void Hdf5File::flush() {
+void Hdf5File::close() {
   const Session session;
-  impl_->require(H5Fflush(impl_->file, H5F_SCOPE_GLOBAL) >= 0, "/", "cannot be flushed");
+  if (!impl_->file.valid()) return;
+  if (!impl_->close()) {
+    throw FileError(impl_->path + ": cannot be written to its end" + library_message());
+  }
 }
 
 }  // namespace rahf::io

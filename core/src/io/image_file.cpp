@@ -11,7 +11,6 @@
 namespace rahf::io {
 namespace {
 
-constexpr std::uint64_t kMaxPixels = std::uint64_t{1} << 28;
 constexpr int kJpegQuality = 95;
 constexpr float kWebpQuality = 90;
 
@@ -24,9 +23,11 @@ std::span<const std::uint8_t> as_bytes(std::string_view text) {
 void Encoded::fail(const std::string& what) const { throw FileError(name + ": " + what); }
 
 void check_size(const Encoded& file, std::uint64_t height, std::uint64_t width) {
-  if (height == 0 || width == 0 || height > kMaxPixels / width) {
-    file.fail("a picture must have 1 to 2^28 pixels, got " + std::to_string(height) + " x " +
-              std::to_string(width));
+  const auto most = static_cast<std::uint64_t>(file.max_pixels);
+  if (height == 0 || width == 0 || height > most / width) {
+    file.fail("a picture must have 1 to " + std::to_string(most) + " pixels, got " +
+              std::to_string(height) + " x " + std::to_string(width) +
+              (file.max_pixels < kMostPixels ? " (--max-pixels allows more)" : ""));
   }
 }
 
@@ -39,9 +40,10 @@ void over_white(const std::uint8_t* rgba, std::size_t count, std::uint8_t* rgb) 
   }
 }
 
-Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name) {
+Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name,
+                   std::int64_t max_pixels) {
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  const Encoded file{bytes, name};
+  const Encoded file{bytes, name, max_pixels};
   Decoded decoded;
   if (text.starts_with("\x89PNG\r\n\x1a\n")) {
     decoded = decode_png(file);
@@ -55,8 +57,8 @@ Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name)
   return upright(std::move(decoded.image), decoded.orientation);
 }
 
-Image read_image(const std::filesystem::path& path) {
-  return decode_image(as_bytes(read_file(path)), path.string());
+Image read_image(const std::filesystem::path& path, std::int64_t max_pixels) {
+  return decode_image(as_bytes(read_file(path)), path.string(), max_pixels);
 }
 
 void write_image(const std::filesystem::path& path, const Image& image) {

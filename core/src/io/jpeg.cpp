@@ -158,9 +158,10 @@ Decoded decode_jpeg(const Encoded& file) {
   const std::size_t height = reader.codec.image_height;
   const std::size_t width = reader.codec.image_width;
   check_size(file, height, width);
-  // A Huffman code has a bit or more for each 8 x 8 block: do not reserve memory for a header that
-  // lies.
-  if (!reader.codec.arith_code && height * width / 512 > file.bytes.size()) {
+  // A Huffman code has a bit or more for each 8 x 8 block, an arithmetic one a 40th of it where all
+  // blocks are alike: do not reserve memory for a header that lies.
+  const std::size_t pixels_per_byte = reader.codec.arith_code ? 20480 : 512;
+  if (height * width / pixels_per_byte > file.bytes.size()) {
     file.fail("broken JPEG (the file is too short for its size)");
   }
   Decoded result{Image(height, width), orientation(reader.codec)};

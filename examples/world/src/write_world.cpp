@@ -129,6 +129,16 @@ class TruthFile {
     file_.append("word_kinds", kinds);
   }
 
+  /// Completes the file. @throws FileError unless all of it is on the disk.
+  void close(const std::filesystem::path& path, std::int64_t count) {
+    file_.close();
+    const auto rows = io::Hdf5File(path, io::Hdf5File::Mode::kRead).rows("word_kinds");
+    if (rows != count) {
+      throw FileError(path.string() + ": must hold the " + std::to_string(count) +
+                      " rows just written, got " + std::to_string(rows));
+    }
+  }
+
  private:
   io::Hdf5File file_;
   std::int64_t size_;
@@ -180,6 +190,7 @@ WorldSummary write_world(const std::filesystem::path& folder, std::int64_t count
     io::replace_atomically(folder / "annotations.jsonl", [&](const std::filesystem::path& path) {
       std::ofstream annotations(path, std::ios::binary);
       write_all(annotations, truth);
+      truth.close(truth_path, count);
       if (!annotations.flush()) throw FileError(path.string() + ": cannot be written");
     });
   });

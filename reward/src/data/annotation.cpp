@@ -22,6 +22,24 @@ std::string shown(const Json& value) {
   return text;
 }
 
+/// JSON in which no object has a key twice.
+Json parse_json(std::string_view json) {
+  std::vector<std::set<std::string>> keys;  // of the objects that are open
+  const auto watch = [&](int, Json::parse_event_t event, const Json& value) {
+    if (event == Json::parse_event_t::object_start) keys.emplace_back();
+    if (event == Json::parse_event_t::object_end) keys.pop_back();
+    if (event == Json::parse_event_t::key && !keys.back().insert(value.get<std::string>()).second) {
+      fail("key " + shown(value) + " is given twice");
+    }
+    return true;
+  };
+  try {
+    return Json::parse(json, watch);
+  } catch (const Json::exception& error) {
+    fail(std::string("broken JSON: ") + error.what());
+  }
+}
+
 std::string read_string(const Json& record, const char* key) {
   const auto& value = record.at(key);
   if (!value.is_string() || value.get_ref<const std::string&>().empty()) {
@@ -59,6 +77,10 @@ std::vector<std::int64_t> read_words(const Json& record, const std::string& prom
            ", the number of the prompt's words, got " + shown(index));
     }
     words.push_back(index.get<std::int64_t>());
+    if (std::find(words.begin(), words.end() - 1, words.back()) != words.end() - 1) {
+      fail("misaligned_words must name each word once, got " + shown(index) + " again in " +
+           shown(value) + " (indices, not one flag per word)");
+    }
   }
   return words;
 }
@@ -123,12 +145,7 @@ Annotation parse_annotation(std::string_view json) {
   static const std::set<std::string> keys = {
       "image", "prompt", "annotator", "implausible_points", "misaligned_points", "misaligned_words",
       "scores"};
-  Json record;
-  try {
-    record = Json::parse(json);
-  } catch (const Json::exception& error) {
-    fail(std::string("broken JSON: ") + error.what());
-  }
+  const auto record = parse_json(json);
   if (!record.is_object()) fail("a record must be a JSON object, got " + shown(record));
   for (const auto& [key, value] : record.items()) {
     if (!keys.count(key)) fail("unknown key '" + key + "'");

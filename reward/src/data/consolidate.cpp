@@ -72,7 +72,7 @@ std::vector<std::uint8_t> read_bytes(const fs::path& path) {
 }
 
 /// Decodes the picture once, to know its size and that it can be decoded.
-void examine(Candidate& candidate, const fs::path& folder) {
+void examine(Candidate& candidate, const fs::path& folder, std::int64_t max_pixels) {
   const fs::path name(candidate.image);
   const auto path = folder / name;
   if (name.is_absolute() || std::find(name.begin(), name.end(), "..") != name.end()) {
@@ -82,7 +82,7 @@ void examine(Candidate& candidate, const fs::path& folder) {
     candidate.bad = "unknown picture: there is no file " + path.string();
   } else {
     try {
-      const auto picture = io::decode_image(read_bytes(path), path.string());
+      const auto picture = io::decode_image(read_bytes(path), path.string(), max_pixels);
       candidate.height = picture.height;
       candidate.width = picture.width;
     } catch (const FileError& error) {
@@ -116,12 +116,16 @@ Plan examine(const ConsolidateOptions& options) {
     std::vector<std::size_t> places(lines.size());
     for (std::size_t i = 0; i < lines.size(); ++i) {
       if (!reasons[i].empty()) continue;
-      const auto [found, is_new] = by_name.try_emplace(annotations[i].image, pictures.size());
-      if (is_new) pictures.emplace_back().image = annotations[i].image;
+      // One picture, however its path is spelt.
+      const auto name = fs::path(annotations[i].image).lexically_normal().string();
+      const auto [found, is_new] = by_name.try_emplace(name, pictures.size());
+      if (is_new) pictures.emplace_back().image = name;
       places[i] = found->second;
     }
     parallel_for(std::ssize(pictures) - static_cast<std::ptrdiff_t>(first_new),
-                 [&](std::int64_t i) { examine(pictures[first_new + i], options.pictures); });
+                 [&](std::int64_t i) {
+                   examine(pictures[first_new + i], options.pictures, options.max_pixels);
+                 });
 
     for (std::size_t i = 0; i < lines.size(); ++i) {
       const auto& line = lines[i];
@@ -248,6 +252,8 @@ torch::Tensor annotator_map(const std::vector<Point>& points, std::int64_t heigh
   // Squared distances are compared in units of (1/20 pixel)^2, where H is a whole number: a pixel
   // on the edge is not lost to rounding.
   constexpr double kUnits = 1 / kClickRadius;
+  // Clicks are decimal fractions, which binary ones miss by less than this share.
+  const double edge = h * h * (1 + 1e-9);
   const double radius = h * kClickRadius;
   const auto pixel = [](double at, std::int64_t size) {
     return std::clamp<std::int64_t>(static_cast<std::int64_t>(std::floor(at)), 0, size - 1);
@@ -259,7 +265,7 @@ torch::Tensor annotator_map(const std::vector<Point>& points, std::int64_t heigh
       for (auto j = pixel(x - radius, width); j <= right; ++j) {
         const double dx = kUnits * (static_cast<double>(j) + 0.5 - x);
         const double dy = kUnits * (static_cast<double>(i) + 0.5 - y);
-        if (dx * dx + dy * dy <= h * h) pixels[i * width + j] = 1;
+        if (dx * dx + dy * dy <= edge) pixels[i * width + j] = 1;
       }
     }
     pixels[pixel(y, height) * width + pixel(x, width)] = 1;
@@ -306,6 +312,7 @@ void ConsolidateOptions::validate() const {
   require(dev_share >= 0 && dev_share <= 1, "dev-share must be in [0, 1]");
   require(test_share >= 0 && test_share <= 1, "test-share must be in [0, 1]");
   require(dev_share + test_share <= 1, "dev-share and test-share together must be at most 1");
+  require(max_pixels > 0 && max_pixels <= io::kMostPixels, "max-pixels must be in [1, 2^28]");
 }
 
 ConsolidateReport consolidate(const ConsolidateOptions& options) {

@@ -1,5 +1,7 @@
 #include "rahf/reward/data/dataset.h"
 
+#include <c10/util/StringUtil.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <iomanip>
@@ -9,12 +11,13 @@
 #include "rahf/core/io/atomic_file.h"
 #include "rahf/core/io/image_file.h"
 #include "rahf/core/progress.h"
+#include "rahf/core/words.h"
 
 namespace rahf::reward {
 namespace {
 
 constexpr const char* kFormat = "rahf-dataset";
-constexpr std::int64_t kFormatVersion = 1;
+constexpr std::int64_t kFormatVersion = 2;
 
 // The tables of a file, by kind.
 constexpr std::array kStrings = {"image", "prompt", "annotations"};
@@ -34,11 +37,41 @@ std::int64_t count_rows(const io::Hdf5File& file, const std::string& name) {
   return count;
 }
 
+/// Every array has the type and the row that it must have.
+void check_tables(const io::Hdf5File& file, const std::string& where) {
+  const auto side = file.int_attribute("/", "map_size");
+  struct Array {
+    std::string name;
+    torch::Dtype dtype;
+    std::vector<std::int64_t> row;
+  };
+  std::vector<Array> arrays = {{"size", torch::kInt, {2}},
+                               {"scores", torch::kFloat, {std::ssize(kScoreNames)}},
+                               {"split", torch::kByte, {}}};
+  for (const auto name : kMapNames)
+    arrays.push_back({std::string(name), torch::kByte, {side, side}});
+  for (const auto& [name, dtype, row] : arrays) {
+    const auto got = file.row_shape(name);
+    if (file.dtype(name) == dtype && got == row) continue;
+    throw FileError(c10::str(where, "table '", name, "' must have rows of ", at::IntArrayRef(row),
+                             ' ', dtype, ", got ", at::IntArrayRef(got), ' ', file.dtype(name)));
+  }
+}
+
 /// Adds all rows of one file to another.
 void copy_rows(const io::Hdf5File& from, io::Hdf5File& to, std::int64_t count) {
   for (const auto* table : kStrings) to.append(table, from.read_strings(table, 0, count));
   for (const auto* table : kBytes) to.append(table, from.read_bytes(table, 0, count));
   for (const auto* table : kArrays) to.append(table, from.read(table, 0, count));
+}
+
+/// A file just written is opened again and counted.
+void require_rows(const std::filesystem::path& path, std::int64_t rows) {
+  const io::Hdf5File file(path, io::Hdf5File::Mode::kRead);
+  if (const auto found = count_rows(file, path.string()); found != rows) {
+    throw FileError(path.string() + ": must hold the " + std::to_string(rows) +
+                    " rows just written, got " + std::to_string(found));
+  }
 }
 
 template <class Column>
@@ -146,6 +179,8 @@ void DatasetWriter::append(std::span<const DatasetRow> rows) {
     file.append("split", splits);
     file.append("implausibility", torch::stack(implausibility));
     file.append("misalignment", torch::stack(misalignment));
+    file.close();
+    require_rows(path, count);
   });
   parts_.push_back(part);
   size_ += count;
@@ -163,6 +198,8 @@ void DatasetWriter::finish() {
       copy_rows(file, whole, count);
       progress.add(count);
     }
+    whole.close();
+    require_rows(path, size_);  // before the parts go away
   });
   std::error_code error;
   std::filesystem::rename(joined, file_, error);
@@ -185,20 +222,16 @@ void Dataset::load(const std::filesystem::path& path) {
   }
   if (const auto version = file.int_attribute("/", "format_version"); version != kFormatVersion) {
     throw FileError(where + "format_version must be " + std::to_string(kFormatVersion) + ", got " +
-                    std::to_string(version));
+                    std::to_string(version) + " (make it again with 'rahf dataset')");
   }
   const auto count = count_rows(file, path.string());
+  check_tables(file, where);
   const auto images = file.read_strings("image", 0, count);
   const auto prompts = file.read_strings("prompt", 0, count);
   const auto words = file.read_bytes("misaligned_words", 0, count);
   const auto scores = file.read("scores", 0, count);
   const auto sizes = file.read("size", 0, count);
   const auto splits = file.read("split", 0, count);
-  if (scores.dtype() != torch::kFloat || scores.numel() != count * std::ssize(kScoreNames) ||
-      sizes.dtype() != torch::kInt || sizes.numel() != count * 2 ||
-      splits.dtype() != torch::kByte || splits.numel() != count) {
-    throw FileError(where + "tables must be scores [N, 4] f32, size [N, 2] i32, split [N] u8");
-  }
   rows_.reserve(rows_.size() + count);
   for (std::int64_t i = 0; i < count; ++i) {
     auto& row = rows_.emplace_back();
@@ -211,6 +244,32 @@ void Dataset::load(const std::filesystem::path& path) {
     row.split = static_cast<Split>(splits.const_data_ptr<std::uint8_t>()[i]);
     row.file = std::ssize(files_) - 1;
     row.index = i;
+    check_row(row, where + "row " + std::to_string(i) + " ('" + row.image + "'): ");
+  }
+}
+
+void Dataset::check_row(const Row& row, const std::string& where) {
+  const auto refuse = [&](const std::string& what) { throw FileError(where + what); };
+  for (std::size_t k = 0; k < row.scores.size(); ++k) {
+    const auto score = row.scores[k];
+    if (!(score >= 0 && score <= 1)) {
+      refuse(c10::str("scores must be in [0, 1], got ", score, " of ", kScoreNames[k]));
+    }
+  }
+  const auto [height, width] = row.size;
+  if (height <= 0 || width <= 0) {
+    refuse(c10::str("size must be > 0, got ", height, " x ", width));
+  }
+  if (const auto split = static_cast<std::size_t>(row.split); split >= kSplitNames.size()) {
+    refuse(c10::str("split must be below ", kSplitNames.size(), ", got ", split));
+  }
+  const auto words = split_words(row.prompt).size();
+  if (row.misaligned_words.size() != words) {
+    refuse(c10::str("misaligned_words must be one flag per word of the prompt, ", words, ", got ",
+                    row.misaligned_words.size()));
+  }
+  for (const auto flag : row.misaligned_words) {
+    if (flag > 1) refuse(c10::str("misaligned_words must be 0 or 1, got ", int{flag}));
   }
 }
 
@@ -221,8 +280,13 @@ const Dataset::Row& Dataset::row(std::int64_t i) const {
 
 Sample Dataset::at(std::int64_t i) const {
   const auto& row = this->row(i);
+  auto decoded = io::decode_image(picture(i), row.image, io::kMostPixels);
+  if (decoded.height != row.size[0] || decoded.width != row.size[1]) {
+    throw FileError(c10::str(row.image, ": the picture must be ", row.size[0], " x ", row.size[1],
+                             " as table 'size' says, got ", decoded.height, " x ", decoded.width));
+  }
   return {.image = row.image,
-          .picture = io::decode_image(picture(i), row.image),
+          .picture = std::move(decoded),
           .prompt = row.prompt,
           .scores = row.scores,
           .implausibility = map(0, i),

@@ -50,6 +50,19 @@ void count(Histogram& histogram, std::int64_t value) {
   ++histogram.counts[std::min(value, std::ssize(histogram.counts) - 1)];
 }
 
+/// Shares of the pictures with two annotators at least: all alike, and at most one point apart.
+struct Agreement {
+  double equal = std::numeric_limits<double>::quiet_NaN();
+  double near = std::numeric_limits<double>::quiet_NaN();
+};
+
+Agreement agreement(const ScoreStats& score) {
+  const auto& counts = score.max_difference.counts;
+  if (std::all_of(counts.begin(), counts.end(), [](auto n) { return n == 0; })) return {};
+  const double equal = score.max_difference.share(0);
+  return {equal, equal + score.max_difference.share(1)};
+}
+
 /// Clicks are counted as none, 1 to 5, 6 to 10, ...; a bar has the name of its least number.
 constexpr std::int64_t kClicksPerBar = 5;
 constexpr std::int64_t kClickBars = 12;
@@ -222,9 +235,9 @@ std::string stats_text(const DatasetStats& stats) {
   for (std::size_t k = 0; k < kScores; ++k) {
     const auto& score = stats.scores[k];
     out << std::left << std::setw(14) << kScoreNames[k];
-    const double equal = score.max_difference.share(0);
-    for (const double value : {score.mean, score.std, equal, equal + score.max_difference.share(1),
-                               score.pair_correlation, score.pooled_correlation}) {
+    const auto [equal, near] = agreement(score);
+    for (const double value :
+         {score.mean, score.std, equal, near, score.pair_correlation, score.pooled_correlation}) {
       if (std::isnan(value)) {
         column("n/a");
       } else {
@@ -258,15 +271,14 @@ std::string stats_json(const DatasetStats& stats) {
   Json scores, maps;
   for (std::size_t k = 0; k < kScores; ++k) {
     const auto& score = stats.scores[k];
-    scores[std::string(kScoreNames[k])] = {
-        {"mean", score.mean},
-        {"std", score.std},
-        {"all_agree", score.max_difference.share(0)},
-        {"within_one", score.max_difference.share(0) + score.max_difference.share(1)},
-        {"pair_correlation", score.pair_correlation},
-        {"pooled_correlation", score.pooled_correlation},
-        {"histogram", histogram(score.values)},
-        {"max_difference", histogram(score.max_difference)}};
+    scores[std::string(kScoreNames[k])] = {{"mean", score.mean},
+                                           {"std", score.std},
+                                           {"all_agree", agreement(score).equal},
+                                           {"within_one", agreement(score).near},
+                                           {"pair_correlation", score.pair_correlation},
+                                           {"pooled_correlation", score.pooled_correlation},
+                                           {"histogram", histogram(score.values)},
+                                           {"max_difference", histogram(score.max_difference)}};
   }
   for (std::size_t m = 0; m < kMapNames.size(); ++m) {
     const auto& map = stats.maps[m];

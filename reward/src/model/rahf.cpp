@@ -6,11 +6,17 @@
 #include <utility>
 
 #include "rahf/core/io/resize.h"
+#include "rahf/core/prompt_error.h"
 #include "rahf/core/shapes.h"
+#include "rahf/core/utf8.h"
 #include "rahf/core/words.h"
 
 namespace rahf::reward {
 namespace {
+
+// Most tokens of a prompt, task string included: what T5 was trained with. Memory grows with their
+// square.
+constexpr std::int64_t kMaxTokens = 512;
 
 // Fixed sines and cosines of row and column: half of the channels for each.
 torch::Tensor sine_positions(std::int64_t grid, std::int64_t width, double amplitude) {
@@ -186,7 +192,15 @@ std::vector<std::vector<std::int64_t>> texts(const PromptCodec& codec,
                                              const std::vector<std::vector<std::string>>& words,
                                              const std::string& task) {
   std::vector<std::vector<std::int64_t>> ids;
-  for (const auto& one : words) ids.push_back(codec.encoder_ids(one, task));
+  for (const auto& one : words) {
+    ids.push_back(codec.encoder_ids(one, task));
+    if (std::ssize(ids.back()) > kMaxTokens) {
+      throw PromptError("RahfReward::judge: a prompt must have at most " +
+                        std::to_string(kMaxTokens) + " tokens, got " +
+                        std::to_string(ids.back().size()) + " ('" +
+                        std::string(utf8_prefix(join_words(one), 40)) + "...')");
+    }
+  }
   return ids;
 }
 

@@ -7,7 +7,6 @@
 #include "rahf/core/io/safetensors.h"
 #include "rahf/core/nn/weights.h"
 #include "rahf/reward/model/rahf.h"
-#include "rahf/reward/model/registry.h"
 
 namespace rahf::reward {
 namespace {
@@ -105,15 +104,6 @@ std::unique_ptr<RahfReward> RahfReward::load(const std::filesystem::path& folder
   auto model = load_rahf_model(folder);
   model->to(device);
   return std::make_unique<RahfReward>(std::move(model), text::load_tokenizer(folder));
-}
-
-std::unique_ptr<Reward> load_reward(const std::filesystem::path& folder, torch::Device device) {
-  const auto config = read_json(folder / "config.json");
-  const auto architecture =
-      config.is_object() ? config.value("architecture", std::string()) : std::string();
-  if (architecture == kArchitecture) return RahfReward::load(folder, device);
-  throw CheckpointError((folder / "config.json").string() + ": architecture must be " +
-                        kArchitecture + ", got '" + architecture + "'");
 }
 
 }  // namespace rahf::reward

@@ -25,6 +25,26 @@ torch::Tensor colour_planes(Colour colour) {
       .view({3, 1, 1});
 }
 
+// [3, n, W] f32
+torch::Tensor rows_of(const Image& picture, std::int64_t begin, std::int64_t end) {
+  Image band(end - begin, picture.width);
+  std::copy_n(picture.at(begin, 0), band.pixels.size(), band.pixels.begin());
+  return to_tensor(band);
+}
+
+// A picture of `rows(begin, end)`, [3 or 1, n, W] f32, made some rows at a time: huge pictures cost
+// no more memory than they have to.
+template <class Rows>
+Image in_bands(std::int64_t height, std::int64_t width, const Rows& rows) {
+  constexpr std::int64_t kBand = 64;
+  Image whole(height, width);
+  for (std::int64_t begin = 0; begin < height; begin += kBand) {
+    const auto band = to_image(rows(begin, std::min(begin + kBand, height)));
+    std::copy(band.pixels.begin(), band.pixels.end(), whole.at(begin, 0));
+  }
+  return whole;
+}
+
 // One character of a prompt, which may be several bytes.
 struct Glyph {
   std::string_view utf8;
@@ -129,21 +149,26 @@ double reading_scale(const Image& picture) {
 Image blend_maps(const Image& picture, const torch::Tensor& implausibility,
                  const torch::Tensor& misalignment) {
   Shapes shapes("blend_maps");
-  auto clear = torch::ones({picture.height, picture.width});  // share of the picture that is seen
-  auto weight = torch::zeros_like(clear);
-  auto colour = torch::zeros({3, picture.height, picture.width});
-  const auto lay = [&](const char* name, const torch::Tensor& map, Colour map_colour) {
-    if (!map.defined()) return;
-    shapes.check(name, map, {picture.height, picture.width});
-    const auto alpha = map * kStrongest;
-    clear = clear * (1 - alpha);
-    weight = weight + alpha;
-    colour = colour + colour_planes(map_colour) * alpha;
-  };
-  lay("implausibility", implausibility, kImplausibleColour);
-  lay("misalignment", misalignment, kMisalignedColour);
-  colour = colour / weight.clamp_min(1e-6);
-  return to_image(to_tensor(picture) * clear + colour * (1 - clear));
+  for (const auto& [name, map] :
+       {std::pair("implausibility", implausibility), std::pair("misalignment", misalignment)}) {
+    if (map.defined()) shapes.check(name, map, {picture.height, picture.width});
+  }
+  return in_bands(picture.height, picture.width, [&](std::int64_t begin, std::int64_t end) {
+    const auto rgb = rows_of(picture, begin, end);           // [3, n, W]
+    auto clear = torch::ones({end - begin, picture.width});  // share of the picture that is seen
+    auto weight = torch::zeros_like(clear);
+    auto colour = torch::zeros_like(rgb);
+    const auto lay = [&](const torch::Tensor& map, Colour map_colour) {
+      if (!map.defined()) return;
+      const auto alpha = map.slice(0, begin, end) * kStrongest;
+      clear = clear * (1 - alpha);
+      weight = weight + alpha;
+      colour = colour + colour_planes(map_colour) * alpha;
+    };
+    lay(implausibility, kImplausibleColour);
+    lay(misalignment, kMisalignedColour);
+    return rgb * clear + colour / weight.clamp_min(1e-6) * (1 - clear);
+  });
 }
 
 Image paler(const Image& picture, double share) {
@@ -151,7 +176,11 @@ Image paler(const Image& picture, double share) {
   return to_image(torch::lerp(rgb, rgb.mean(0, /*keepdim=*/true), share));
 }
 
-Image grey_map(const torch::Tensor& map) { return to_image(map.unsqueeze(0)); }
+Image grey_map(const torch::Tensor& map) {
+  return in_bands(map.size(0), map.size(1), [&](std::int64_t begin, std::int64_t end) {
+    return map.slice(0, begin, end).unsqueeze(0);
+  });
+}
 
 std::int64_t draw_prompt(Canvas& canvas, std::int64_t x, std::int64_t y, std::int64_t width,
                          std::string_view prompt, const std::vector<std::uint8_t>& missed,

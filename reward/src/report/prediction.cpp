@@ -10,6 +10,7 @@
 #include "rahf/core/error.h"
 #include "rahf/core/io/image_file.h"
 #include "rahf/core/io/resize.h"
+#include "rahf/core/prompt_error.h"
 #include "rahf/core/words.h"
 
 namespace rahf::reward {
@@ -107,7 +108,7 @@ std::vector<SkippedPicture> predict_pictures(
 #pragma omp parallel for schedule(dynamic)
     for (std::size_t i = 0; i < count; ++i) {
       try {
-        decoded[i] = io::read_image(requests[begin + i].picture);
+        decoded[i] = io::read_image(requests[begin + i].picture, options.max_pixels);
       } catch (const std::exception& error) {
         problems[i] = error.what();
       }
@@ -121,7 +122,7 @@ std::vector<SkippedPicture> predict_pictures(
       if (!problems[i].empty()) {
         const auto prefix = request.picture.string() + ": ";
         if (problems[i].starts_with(prefix)) problems[i].erase(0, prefix.size());
-        skipped.push_back({request.picture, problems[i]});
+        skipped.push_back({begin + i, request.picture, problems[i]});
         continue;
       }
       pictures.push_back(std::move(decoded[i]));
@@ -129,10 +130,26 @@ std::vector<SkippedPicture> predict_pictures(
       indices.push_back(begin + i);
     }
     if (pictures.empty()) continue;
-    auto predictions = predict_batch(reward, std::move(pictures), judged);
-    for (std::size_t i = 0; i < indices.size(); ++i) predictions[i].index = indices[i];
+    std::vector<Prediction> predictions;
+    try {
+      predictions = predict_batch(reward, pictures, judged);
+    } catch (const PromptError&) {  // of one or more: each alone
+      for (std::size_t i = 0; i < judged.size(); ++i) {
+        try {
+          auto alone = predict_batch(reward, {pictures[i]}, {judged[i]});
+          alone[0].index = i;
+          predictions.push_back(std::move(alone[0]));
+        } catch (const PromptError& error) {
+          skipped.push_back({indices[i], judged[i].picture, error.what()});
+        }
+      }
+    }
+    if (predictions.empty()) continue;
+    for (auto& prediction : predictions) prediction.index = indices[prediction.index];
     use(std::move(predictions));
   }
+  std::sort(skipped.begin(), skipped.end(),
+            [](const auto& a, const auto& b) { return a.index < b.index; });
   return skipped;
 }
 

@@ -15,6 +15,7 @@
 #include "rahf/core/io/atomic_file.h"
 #include "rahf/core/io/csv.h"
 #include "rahf/core/io/image_file.h"
+#include "rahf/core/utf8.h"
 #include "rahf/core/words.h"
 #include "rahf/reward/report/overlay.h"
 
@@ -36,7 +37,10 @@ std::vector<std::string> distinct_names(const std::vector<PictureRequest>& reque
   std::vector<std::string> names;
   std::set<std::string> taken;
   for (const auto& request : requests) {
-    const auto stem = request.picture.stem().string();
+    // With the kind, and while it is written, the name must stay within the system's 255 bytes.
+    constexpr std::size_t kLongest = 200;
+    const auto full = request.picture.stem().string();
+    const std::string stem(utf8_prefix(full, kLongest));
     auto name = stem;
     for (int number = 2; !taken.insert(name).second; ++number) name = c10::str(stem, '-', number);
     names.push_back(name);
@@ -145,6 +149,7 @@ PredictionFolder::PredictionFolder(fs::path folder, const std::vector<PictureReq
 }
 
 void PredictionFolder::add(const std::vector<Prediction>& predictions) {
+  std::vector<std::string> problems(predictions.size());
   // Drawing and compressing cost more than judging with a small model: one picture per thread.
   at::parallel_for(0, std::ssize(predictions), 1, [&](std::int64_t begin, std::int64_t end) {
     for (auto i = begin; i < end; ++i) {
@@ -154,14 +159,23 @@ void PredictionFolder::add(const std::vector<Prediction>& predictions) {
       };
       const auto& [implausibility, misalignment] =
           std::tie(prediction.implausibility, prediction.misalignment);
-      if (implausibility.defined()) write(kMapNames[0], grey_map(implausibility));
-      if (misalignment.defined()) write(kMapNames[1], grey_map(misalignment));
-      write("heat", blend_maps(prediction.picture, implausibility, misalignment));
-      write("overlay", overlay(prediction, score_names_, threshold_));
+      try {
+        if (implausibility.defined()) write(kMapNames[0], grey_map(implausibility));
+        if (misalignment.defined()) write(kMapNames[1], grey_map(misalignment));
+        write("heat", blend_maps(prediction.picture, implausibility, misalignment));
+        write("overlay", overlay(prediction, score_names_, threshold_));
+      } catch (const FileError& error) {
+        problems[i] = error.what();
+      }
     }
   });
-  for (const auto& prediction : predictions) {
+  for (std::size_t i = 0; i < predictions.size(); ++i) {
+    const auto& prediction = predictions[i];
     const auto& request = requests_[prediction.index];
+    if (!problems[i].empty()) {
+      not_written_.push_back({prediction.index, request.picture, problems[i]});
+      continue;
+    }
     csv_ += csv_row(prediction, request, threshold_);
     json_ +=
         (json_.ends_with('[') ? "\n  " : ",\n  ") +
@@ -169,14 +183,18 @@ void PredictionFolder::add(const std::vector<Prediction>& predictions) {
   }
 }
 
-void PredictionFolder::finish(const std::vector<SkippedPicture>& skipped) {
+std::vector<SkippedPicture> PredictionFolder::finish(std::vector<SkippedPicture> skipped) {
+  skipped.insert(skipped.end(), not_written_.begin(), not_written_.end());
+  std::sort(skipped.begin(), skipped.end(),
+            [](const auto& a, const auto& b) { return a.index < b.index; });
   auto list = Json::array();
-  for (const auto& [picture, reason] : skipped) {
+  for (const auto& [index, picture, reason] : skipped) {
     list.push_back({{"picture", picture.string()}, {"reason", reason}});
   }
   json_ += "],\n \"skipped\": " + dump(list) + "}\n";
   io::write_atomically(folder_ / "predictions.json", json_);
   io::write_atomically(folder_ / "predictions.csv", csv_);
+  return skipped;
 }
 
 }  // namespace rahf::reward

@@ -409,8 +409,13 @@ void TrainOptions::validate() const {
   };
   positive("batch_size", batch_size);
   positive("micro_batches", micro_batches);
-  positive("parallel", parallel);
-  positive("loader_threads", loader_threads);
+  const auto threads = [](const char* name, std::int64_t value) {
+    if (value > 0 && value <= 256) return;
+    throw ConfigError(std::string("TrainOptions.") + name + " = " + std::to_string(value) +
+                      ", must be in [1, 256]");
+  };
+  threads("parallel", parallel);
+  threads("loader_threads", loader_threads);
   positive("check_batches", check_batches);
   if (batch_size % micro_batches != 0) {
     throw ConfigError("TrainOptions.batch_size = " + std::to_string(batch_size) +

@@ -29,6 +29,8 @@ TEST_CASE("parse_csv says in which line the text is broken", "[core][csv][errors
   };
   says("", "list.csv:1: expected a header row, got nothing");
   says("a,b\n1,2\n3\n", "list.csv:3: expected 2 fields as in the header, got 1");
+  says("a,b\n1,2\ncaf\xe9,3\n", "list.csv:3: text must be UTF-8, got the byte \\xe9");
+  says("a,b,a\n1,2,3\n", "list.csv:1: the header must name each column once, got 'a' twice");
   says("a,b\n1,\"2\n\n", "list.csv:2: a quote is opened and never closed");
   says("a\n\"1\n2\"x\n", "list.csv:3: expected a comma or the line's end after a closing quote");
   says("a,b\n1,x\"y\"\n", "list.csv:2: a field with a quote in it must be in quotes");

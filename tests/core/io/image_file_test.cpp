@@ -189,10 +189,17 @@ TEST_CASE("decode_image refuses headers that claim absurd sizes", "[core][image_
     for (int i = 0; i < 4; ++i) bytes[29 + i] = static_cast<std::uint8_t>(crc >> (24 - 8 * i));
     return bytes;
   };
-  REQUIRE_THROWS_MATCHES(decode_image(sized(16384, 16385, 0xEDF65476), "big"), FileError,
-                         Says("big: a picture must have 1 to 2^28 pixels, got 16385 x 16384"));
-  REQUIRE_THROWS_MATCHES(decode_image(sized(16000, 16000, 0xCE1C4889), "big"), FileError,
+  constexpr auto kMost = rahf::io::kMostPixels;
+  REQUIRE_THROWS_MATCHES(decode_image(sized(16384, 16385, 0xEDF65476), "big", kMost), FileError,
+                         Says("big: a picture must have 1 to 268435456 pixels, got 16385 x 16384"));
+  REQUIRE_THROWS_MATCHES(decode_image(sized(16000, 16000, 0xCE1C4889), "big", kMost), FileError,
                          Says("too short for its size"));
+  REQUIRE_THROWS_MATCHES(
+      decode_image(sized(16000, 16000, 0xCE1C4889), "big"), FileError,
+      Says("must have 1 to 33554432 pixels, got 16000 x 16000 (--max-pixels allows more)"));
+  const auto small = encode_png(Image(10, 12));
+  CHECK(decode_image(small, "small", 120).width == 12);
+  REQUIRE_THROWS_MATCHES(decode_image(small, "small", 119), FileError, Says("1 to 119 pixels"));
 
   // Those of a JPEG stand in its frame header (marker FFC0), 5 bytes in.
   auto jpeg = file("jpeg/420");

@@ -114,6 +114,15 @@ TEST_CASE("annotator_map moves with the click", "[reward][consolidate]") {
   CHECK(std::abs(here.sum().item<double>() - M_PI * radius * radius) < 2 * M_PI * radius);
 }
 
+TEST_CASE("annotator_map marks pixels whose centre lies on the edge, in decimal fractions too",
+          "[reward][consolidate]") {
+  // Of 64 rows the radius is 3.2: the centre (39.5, 41.5) is that far from the click.
+  const auto map = annotator_map({{42.7, 41.5}}, 64, 64);
+  CHECK(map[41][39].item<int>() == 1);
+  CHECK(map[41][38].item<int>() == 0);
+  CHECK(map[40][39].item<int>() == 0);
+}
+
 TEST_CASE("consolidate takes means over annotators, and the majority for words",
           "[reward][consolidate]") {
   std::vector<Annotation> said;
@@ -258,6 +267,10 @@ TEST_CASE("consolidate reports each bad record with file, line and reason",
   add([](auto& said) { said.scores[2] = 6; });
   add([](auto& said) { said.misaligned_words = {4}; });
   add([](auto& said) { said.annotator = "0"; });
+  add([](auto& said) {
+    said.image = "./0.png";
+    said.annotator = "0";
+  });
   add([](auto& said) { said.prompt = "a dog"; });
   add([](auto& said) { said.image = "broken.png"; });
   add([](auto& said) { said.image = "../pictures/0.png"; });
@@ -268,6 +281,7 @@ TEST_CASE("consolidate reports each bad record with file, line and reason",
       "score aesthetics must be a whole number from 1 to 5, got 6",
       "indices below 4, the number of the prompt's words, got 4",
       "annotator '0' has judged picture '0.png' already, in line 6",
+      "annotator '0' has judged picture './0.png' already, in line 6",
       "the prompt of picture '0.png' must be that of line 6, got 'a dog'",
       "broken.png",
       "image must be a path below the folder of pictures, got '../pictures/0.png'",

@@ -45,6 +45,15 @@ Annotation said(int picture, const std::string& who, std::int64_t score) {
 
 }  // namespace
 
+TEST_CASE("stats_text and stats_json have no agreement of single annotators", "[reward][stats]") {
+  const auto stats = Judged({{said(0, "a", 1)}, {said(1, "b", 3)}}).stats();
+  const auto json = nlohmann::json::parse(stats_json(stats));
+  CHECK(json["scores"]["overall"]["all_agree"].is_null());
+  CHECK(json["scores"]["overall"]["within_one"].is_null());
+  const auto text = stats_text(stats);
+  CHECK(text.find("overall            0.250     0.250       n/a       n/a") != text.npos);
+}
+
 TEST_CASE("dataset_stats counts what was worked out by hand", "[reward][stats]") {
   auto clicked = said(1, "a", 5);
   clicked.implausible_points = {{1, 1}, {2, 2}};

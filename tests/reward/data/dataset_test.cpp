@@ -3,12 +3,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <csignal>
+#include <fstream>
 #include <thread>
 
 #include "rahf/core/error.h"
+#include "rahf/core/io/atomic_file.h"
 #include "reward/dataset_folder.h"
 #include "support/catch.h"
+#include "support/full_disk.h"
 
 using namespace rahf::reward;
 using rahf::FileError;
@@ -137,9 +141,9 @@ TEST_CASE("Dataset names what is wrong with a file", "[reward][dataset][errors]"
   SECTION("a later format") {
     write_counting(file, 0, 3);
     {
-      Hdf5File(file, Hdf5File::Mode::kAppend).set_attribute("/", "format_version", std::int64_t{2});
+      Hdf5File(file, Hdf5File::Mode::kAppend).set_attribute("/", "format_version", std::int64_t{9});
     }
-    REQUIRE_THROWS_MATCHES(Dataset({file}), FileError, Says("format_version must be 1, got 2"));
+    REQUIRE_THROWS_MATCHES(Dataset({file}), FileError, Says("format_version must be 2, got 9"));
   }
   SECTION("a picture that cannot be decoded") {
     auto row = counting_row(0);
@@ -149,4 +153,137 @@ TEST_CASE("Dataset names what is wrong with a file", "[reward][dataset][errors]"
     writer.finish();
     REQUIRE_THROWS_MATCHES(Dataset({file}).at(0), FileError, Says("0.png"));
   }
+}
+
+TEST_CASE("Dataset refuses tables of another type or shape, and values out of range",
+          "[reward][dataset][errors]") {
+  const ScratchFolder folder;
+  const auto file = folder / "a.h5";
+  const auto refused = [&](DatasetRow row, const char* text) {
+    DatasetWriter writer(file, 8, {});
+    writer.append({{row}});
+    writer.finish();
+    REQUIRE_THROWS_MATCHES(Dataset({file}), FileError, Says(text));
+  };
+  auto row = counting_row(0);
+  SECTION("a score from one to five") {
+    row.scores[1] = 4;
+    refused(row, "row 0 ('0.png'): scores must be in [0, 1], got 4 of alignment");
+  }
+  SECTION("a score that is no number") {
+    row.scores[3] = std::nanf("");
+    refused(row, "scores must be in [0, 1], got nan of overall");
+  }
+  SECTION("no size") {
+    row.height = 0;
+    refused(row, "size must be > 0, got 0 x 8");
+  }
+  SECTION("an unknown split") {
+    row.split = static_cast<Split>(3);
+    refused(row, "split must be below 3, got 3");
+  }
+  SECTION("a flag too many") {
+    row.misaligned_words.push_back(0);
+    refused(row, "misaligned_words must be one flag per word of the prompt, 2, got 3");
+  }
+  SECTION("a flag that is neither") {
+    row.misaligned_words[0] = 2;
+    refused(row, "misaligned_words must be 0 or 1, got 2");
+  }
+  SECTION("maps of numbers with a point") {
+    write_counting(file, 0, 1);
+    const auto copy = folder / "b.h5";
+    {
+      const Hdf5File from(file, Hdf5File::Mode::kRead);
+      Hdf5File to(copy, Hdf5File::Mode::kCreate);
+      for (const auto* name : {"image", "prompt", "annotations"}) {
+        to.create_strings(name);
+        to.append(name, from.read_strings(name, 0, 1));
+      }
+      for (const auto* name : {"picture", "misaligned_words"}) {
+        to.create_bytes(name);
+        to.append(name, from.read_bytes(name, 0, 1));
+      }
+      for (const auto* name : {"size", "scores", "split", "misalignment", "implausibility"}) {
+        auto values = from.read(name, 0, 1);
+        if (std::string(name) == "implausibility") values = values.to(torch::kFloat) / 255;
+        to.create_array(name, values.scalar_type(), values.sizes().slice(1).vec(), 1);
+        to.append(name, values);
+      }
+      to.set_attribute("/", "format", std::string("rahf-dataset"));
+      to.set_attribute("/", "format_version", std::int64_t{2});
+      to.set_attribute("/", "map_size", std::int64_t{8});
+    }
+    REQUIRE_THROWS_MATCHES(
+        Dataset({copy}), FileError,
+        Says("table 'implausibility' must have rows of [8, 8] Byte, got [8, 8] Float"));
+  }
+  SECTION("a picture of another size") {
+    row.height = 9;
+    DatasetWriter writer(file, 8, {});
+    writer.append({{row}});
+    writer.finish();
+    REQUIRE_THROWS_MATCHES(Dataset({file}).at(0), FileError,
+                           Says("0.png: the picture must be 9 x 8 as table 'size' says"));
+  }
+}
+
+TEST_CASE("DatasetWriter keeps what is safe when the disk is full, and goes on",
+          "[reward][dataset][errors][resume]") {
+  const ScratchFolder folder;
+  const auto file = folder / "a.h5";
+  auto row = counting_row(0);
+  row.picture = rahf::io::encode_png(counting_picture(200, 200));
+  row.height = row.width = 200;
+  torch::manual_seed(2);
+  row.implausibility = torch::randint(0, 256, {300, 300}, torch::kByte);
+  row.misalignment = row.implausibility;
+  constexpr int kRows = 6;
+  const auto outcome = on_full_disk(700000, [&] {
+    try {
+      DatasetWriter writer(file, 300, {{"source", "test"}});
+      for (int i = 0; i < kRows; ++i) writer.append({{row}});
+      writer.finish();
+    } catch (const FileError&) {
+      return 7;
+    }
+    return 0;
+  });
+  CHECK(outcome == 7);
+  CHECK_FALSE(std::filesystem::exists(file));
+  DatasetWriter writer(file, 300, {{"source", "test"}});
+  CHECK(writer.size() == kRows);
+  writer.finish();
+  const Dataset dataset({file});
+  CHECK(dataset.size() == kRows);
+  CHECK(dataset.at(5).misalignment.equal(row.misalignment));
+}
+
+TEST_CASE("Dataset reads what was written, or refuses it, whichever byte differs",
+          "[reward][dataset][errors]") {
+  const ScratchFolder folder;
+  const auto path = write_counting(folder / "a.h5", 0, 2);
+  auto bytes = rahf::io::read_file(path);
+  const auto step = std::max<std::size_t>(1, bytes.size() / 1000);
+  for (std::size_t at = 0; at < bytes.size(); at += step) {
+    const char flip = static_cast<char>(1 << at / step % 8);
+    bytes[at] = static_cast<char>(bytes[at] ^ flip);
+    std::ofstream(path, std::ios::binary) << bytes;
+    bytes[at] = static_cast<char>(bytes[at] ^ flip);
+    try {
+      const Dataset dataset({path});
+      if (dataset.size() != 2) throw FileError("row lost");
+      for (std::int64_t i = 0; i < 2; ++i) {
+        const auto row = counting_row(i);
+        const auto sample = dataset.at(i);
+        const bool same = sample.prompt == row.prompt && dataset.picture(i) == row.picture &&
+                          sample.scores == row.scores &&
+                          sample.misalignment.equal(row.misalignment) &&
+                          dataset.annotations(i) == row.annotations;
+        if (!same) FAIL("byte " << at << " changed a row unseen");
+      }
+    } catch (const rahf::Error&) {
+    }
+  }
+  SUCCEED();
 }

@@ -7,6 +7,7 @@
 
 #include "rahf/core/io/atomic_file.h"
 #include "rahf/core/io/resize.h"
+#include "rahf/core/prompt_error.h"
 #include "rahf/core/words.h"
 #include "rahf/reward/model/registry.h"
 #include "reward/tiny_rahf.h"
@@ -273,6 +274,16 @@ TEST_CASE("RahfReward names the argument that does not fit", "[reward][rahf][err
   options.heatmap.stages = {8};
   REQUIRE_THROWS_MATCHES(RahfModel(options), ConfigError,
                          Says("1 doublings must undo patches of 4 pixels"));
+}
+
+TEST_CASE("RahfReward refuses a prompt of more tokens than T5 was trained with",
+          "[reward][rahf][errors]") {
+  const auto reward = tiny_reward(Variant::kMultiHead);
+  std::string text;
+  for (std::int64_t i = 0; i < 512; ++i) text += "red ";  // and the end's token
+  REQUIRE_THROWS_MATCHES(
+      reward->judge(torch::rand({2, 3, 16, 16}), {{.text = "a"}, {.text = text}}), PromptError,
+      Says("a prompt must have at most 512 tokens, got 513 ('red red"));
 }
 
 TEST_CASE("RahfOptions has the paper's and the first author's sizes", "[reward][rahf]") {

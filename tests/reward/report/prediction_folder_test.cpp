@@ -94,6 +94,40 @@ TEST_CASE("PredictionFolder keeps pictures of the same name apart", "[reward][pr
   }
 }
 
+TEST_CASE("PredictionFolder shortens long names, between characters and apart",
+          "[reward][prediction_folder]") {
+  const ScratchFolder scratch;
+  std::string longest(199, 'x');
+  longest += "\u00e9";  // 250 bytes and more with its kind
+  const std::vector<PictureRequest> requests = {{scratch / (longest + "aaaaaaaaa.png"), ""},
+                                                {scratch / (longest + "b.png"), ""}};
+  for (const auto& request : requests) rahf::io::write_image(request.picture, Image(4, 4));
+  PredictionFolder folder(scratch / "out", requests, ToyReward().score_names(), 0.5);
+  predict_into(folder, requests);
+  const auto json = nlohmann::json::parse(folder.json());
+  REQUIRE(json["predictions"].size() == 2);
+  const std::string name(199, 'x');
+  CHECK(json["predictions"][0]["files"]["heat"] == name + ".heat.png");
+  CHECK(json["predictions"][1]["files"]["heat"] == name + "-2.heat.png");
+  CHECK(json["predictions"][1]["picture"] == requests[1].picture.string());
+}
+
+TEST_CASE("PredictionFolder skips a picture whose files cannot be written",
+          "[reward][prediction_folder]") {
+  const ScratchFolder scratch;
+  const std::vector<PictureRequest> requests = {{scratch / "a.png", ""}, {scratch / "b.png", ""}};
+  for (const auto& request : requests) rahf::io::write_image(request.picture, Image(4, 4));
+  // A folder in the file's place cannot be replaced.
+  std::filesystem::create_directories(scratch / "out/a.heat.png/taken");
+  PredictionFolder folder(scratch / "out", requests, ToyReward().score_names(), 0.5);
+  predict_into(folder, requests);
+  const auto json = nlohmann::json::parse(folder.json());
+  REQUIRE(json["predictions"].size() == 1);
+  CHECK(json["predictions"][0]["picture"] == requests[1].picture.string());
+  REQUIRE(json["skipped"].size() == 1);
+  CHECK(json["skipped"][0]["picture"] == requests[0].picture.string());
+}
+
 TEST_CASE("PredictionFolder does not write over the pictures",
           "[reward][prediction_folder][errors]") {
   const ScratchFolder scratch;

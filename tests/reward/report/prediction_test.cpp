@@ -5,6 +5,7 @@
 #include "rahf/core/error.h"
 #include "rahf/core/io/atomic_file.h"
 #include "rahf/core/io/image_file.h"
+#include "rahf/core/prompt_error.h"
 #include "reward/toy_reward.h"
 #include "support/catch.h"
 #include "support/scratch.h"
@@ -59,6 +60,39 @@ TEST_CASE("predict_batch refuses another number of prompts than of pictures",
   ToyReward reward;
   REQUIRE_THROWS_MATCHES(predict_batch(reward, {plain(1, 1, 0)}, {}), rahf::ShapeError,
                          Says("requests must be as many as the pictures, 1, got 0"));
+}
+
+TEST_CASE("predict_pictures skips the prompt that cannot be read, alone of its batch",
+          "[reward][prediction]") {
+  class Short : public ToyReward {
+   public:
+    rahf::Judgement judge(const torch::Tensor& images, const rahf::Prompts& prompts,
+                          const rahf::Ask& ask) override {
+      for (const auto& prompt : prompts) {
+        if (prompt.text.size() > 5) throw rahf::PromptError("too long");
+      }
+      return ToyReward::judge(images, prompts, ask);
+    }
+  } reward;
+  const ScratchFolder folder;
+  std::vector<PictureRequest> requests;
+  for (const char* prompt : {"a", "b", "much too long", "d", "also too long"}) {
+    const auto path = folder / (std::to_string(requests.size()) + ".png");
+    rahf::io::write_image(path, plain(2, 2, 0));
+    requests.push_back({path, prompt});
+  }
+  requests[1].picture = folder / "missing.png";
+  std::vector<std::size_t> seen;
+  const auto skipped = predict_pictures(reward, requests, {.batch = GENERATE(1, 2, 10)},
+                                        [&](const std::vector<Prediction>& some) {
+                                          for (const auto& one : some) seen.push_back(one.index);
+                                        });
+  CHECK(seen == std::vector<std::size_t>{0, 3});
+  REQUIRE(skipped.size() == 3);
+  CHECK(skipped[0].index == 1);
+  CHECK(skipped[1].index == 2);
+  CHECK(skipped[2].index == 4);
+  CHECK(skipped[1].reason == "too long");
 }
 
 TEST_CASE("predict_batch refuses a reward that says NaN, naming picture and output",

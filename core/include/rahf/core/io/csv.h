@@ -22,8 +22,8 @@ struct Csv {
 
 /// Lines end in LF or CRLF; empty ones and a byte-order mark are passed over.
 /// @param name  what error messages call the text
-/// @throws FileError with the line for broken quoting or a row of another length than the header,
-///         and if there is no header.
+/// @throws FileError with the line for text that is not UTF-8, broken quoting, a column named twice
+///         or a row of another length than the header, and if there is no header.
 Csv parse_csv(std::string_view text, const std::string& name);
 /// @throws FileError also if the file cannot be read.
 Csv read_csv(const std::filesystem::path& path);

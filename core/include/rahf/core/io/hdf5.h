@@ -14,7 +14,15 @@ namespace rahf::io {
 /// strings, and byte strings of any length. What it writes opens in h5py. Names may hold slashes;
 /// groups are made as needed.
 ///
-/// HDF5's library is not thread-safe: all calls of a process take one lock.
+///     array            dataset NAME [N, row...]
+///     strings, bytes   group NAME with attribute `rows` ("strings", "bytes"): dataset `data` [n]
+///     u8,
+///                      all rows one after another, and `end` [N] i64, where in it each one ends
+///
+/// Every chunk and all metadata carry checksums: what was damaged cannot be read, and is said so.
+///
+/// A file that was written is whole once close() has returned. HDF5's library is not thread-safe:
+/// all calls of a process take one lock.
 class Hdf5File {
  public:
   enum class Mode {
@@ -51,6 +59,9 @@ class Hdf5File {
 
   bool has(const std::string& name) const;
   std::int64_t rows(const std::string& name) const;
+  /// Of an array: its element type, and the shape of one row.
+  torch::Dtype dtype(const std::string& name) const;
+  std::vector<std::int64_t> row_shape(const std::string& name) const;
   /// Cuts a table off after `rows` rows.
   void truncate(const std::string& name, std::int64_t rows);
 
@@ -63,8 +74,10 @@ class Hdf5File {
   std::int64_t int_attribute(const std::string& name, const std::string& key) const;
   double double_attribute(const std::string& name, const std::string& key) const;
 
-  /// Everything so far reaches the file.
-  void flush();
+  /// Writes what is left and ends all use of the file. The destructor does so too, but cannot say
+  /// that it failed.
+  /// @throws FileError if anything did not reach the disk; the file is then of no use.
+  void close();
 
  private:
   struct Impl;

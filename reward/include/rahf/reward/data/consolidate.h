@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "rahf/core/io/image_file.h"
 #include "rahf/core/options.h"
 #include "rahf/reward/data/annotation.h"
 
@@ -44,8 +45,9 @@ struct ConsolidateOptions {
                               ///< size if all are alike and square, else 512; 0 or more.
   double dev_share = 0;       ///< Share of prompts for development; in [0, 1].
   double test_share = 0;  ///< Share of prompts for testing; in [0, 1]; the rest is for training.
-  std::uint64_t split_seed = 0;  ///< Another seed is another split.
-  bool skip_bad = false;         ///< Leave bad records out instead of stopping.
+  std::uint64_t split_seed = 0;              ///< Another seed is another split.
+  bool skip_bad = false;                     ///< Leave bad records out instead of stopping.
+  std::int64_t max_pixels = io::kMaxPixels;  ///< Most pixels of a picture; in [1, 2^28].
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
@@ -59,6 +61,7 @@ struct ConsolidateOptions {
     visit("test_share", self.test_share, "share of prompts for testing; in [0, 1]");
     visit("split_seed", self.split_seed, "another seed is another split");
     visit("skip_bad", self.skip_bad, "leave bad records out instead of stopping");
+    visit("max_pixels", self.max_pixels, "most pixels of a picture; in [1, 2^28]");
   }
   /// @throws ConfigError naming the option.
   void validate() const;

@@ -18,8 +18,8 @@
 
 namespace rahf::reward {
 
-/// One picture of a dataset as it is stored. A dataset file has one table per field, under its
-/// name:
+/// One picture of a dataset as it is stored. A dataset file has one table (io::Hdf5File) per field,
+/// under its name:
 ///
 ///     image, prompt            strings
 ///     picture                  bytes, the encoded picture as it came
@@ -86,12 +86,14 @@ class DatasetWriter {
 /// labels are in memory; pictures and maps are read when asked for. All methods are thread-safe.
 class Dataset {
  public:
-  /// @throws FileError if a file is missing, is no dataset, or its tables differ in length.
+  /// @throws FileError if a file is missing or is no dataset, its tables differ in length, element
+  ///         type or shape from what they must be, a score, size, split or flag is out of range, or
+  ///         a prompt has not as many flags as words.
   explicit Dataset(const std::vector<std::filesystem::path>& files);
 
   std::int64_t size() const { return static_cast<std::int64_t>(rows_.size()); }
 
-  /// @throws FileError if the picture cannot be decoded.
+  /// @throws FileError if the picture cannot be decoded, or has another size than the file says.
   Sample at(std::int64_t i) const;
 
   const std::string& image(std::int64_t i) const { return row(i).image; }
@@ -128,6 +130,7 @@ class Dataset {
     std::int64_t index;  ///< Row in that file.
   };
   const Row& row(std::int64_t i) const;
+  static void check_row(const Row& row, const std::string& where);
   void load(const std::filesystem::path& file);
 
   std::vector<io::Hdf5File> files_;

@@ -4,10 +4,21 @@
 
 #include <filesystem>
 #include <memory>
+#include <string_view>
+#include <vector>
 
 #include "rahf/core/reward.h"
 
 namespace rahf::reward {
+
+/// A kind of reward that model folders may hold.
+struct RewardKind {
+  std::string_view architecture;  ///< As in the folder's config.json.
+  std::unique_ptr<Reward> (*load)(const std::filesystem::path& folder, torch::Device device);
+};
+
+/// All of them.
+const std::vector<RewardKind>& reward_kinds();
 
 /// Loads the reward whose model folder this is, by the `architecture` in its config.json.
 /// @throws CheckpointError if the folder holds no known reward, or its weights do not fit.

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "rahf/core/image.h"
+#include "rahf/core/io/image_file.h"
 #include "rahf/core/reward.h"
 
 namespace rahf::reward {
@@ -37,14 +38,16 @@ struct Prediction {
   std::vector<std::uint8_t> missed_words(double threshold) const;
 };
 
-/// A picture that could not be read, and why.
+/// A picture that could not be judged, and why.
 struct SkippedPicture {
+  std::size_t index = 0;  ///< Which request.
   std::filesystem::path picture;
   std::string reason;  ///< Without the picture's name.
 };
 
 struct PredictOptions {
-  std::int64_t batch = 8;  ///< Pictures decoded and judged together; > 0.
+  std::int64_t batch = 8;                    ///< Pictures decoded and judged together; > 0.
+  std::int64_t max_pixels = io::kMaxPixels;  ///< Most pixels of a picture; in [1, 2^28].
 };
 
 /// Judges decoded pictures in one batch, or in one per size if the reward takes any size. A picture
@@ -58,7 +61,8 @@ std::vector<Prediction> predict_batch(Reward& reward, std::vector<Image> picture
 
 /// Decodes and judges picture files batch by batch, so that any number of them fits into memory.
 /// @param use  called with the predictions of each batch, in the order of the requests
-/// @return     the pictures that could not be decoded, in order; `use` never sees them
+/// @return     the pictures that could not be decoded, or whose prompts could not be read, in
+///             order; `use` never sees them
 std::vector<SkippedPicture> predict_pictures(
     Reward& reward, const std::vector<PictureRequest>& requests, const PredictOptions& options,
     const std::function<void(std::vector<Prediction>)>& use);

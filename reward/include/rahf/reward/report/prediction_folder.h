@@ -10,7 +10,7 @@
 namespace rahf::reward {
 
 /// The folder that predictions are written into. For each picture, with NAME its file name without
-/// the extension ("NAME-2", "NAME-3" where several pictures share it):
+/// the extension, cut after 200 bytes ("NAME-2", "NAME-3" where several pictures share it):
 ///
 ///     NAME.implausibility.png   the map as a grey picture of the picture's own size: 255 is 1
 ///     NAME.misalignment.png
@@ -25,10 +25,11 @@ class PredictionFolder {
   PredictionFolder(std::filesystem::path folder, const std::vector<PictureRequest>& requests,
                    std::vector<std::string> score_names, double threshold);
 
-  /// Writes the pictures of one batch.
+  /// Writes the pictures of one batch. One that cannot be written is skipped.
   void add(const std::vector<Prediction>& predictions);
   /// Writes predictions.json and predictions.csv.
-  void finish(const std::vector<SkippedPicture>& skipped);
+  /// @return what predict_pictures() skipped and what could not be written, in order
+  std::vector<SkippedPicture> finish(std::vector<SkippedPicture> skipped);
 
   /// What predictions.json holds, once finished:
   ///
@@ -51,6 +52,7 @@ class PredictionFolder {
   std::vector<std::string> names_;  // of the files, one per request
   std::vector<std::string> score_names_;
   double threshold_;
+  std::vector<SkippedPicture> not_written_;
   // Text, since a tree of small pieces kept between large pictures splinters the heap.
   std::string json_, csv_;
 };
