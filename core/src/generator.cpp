@@ -35,6 +35,10 @@ torch::Tensor Generator::sample_through(const Prompts&, const BackpropOptions&, 
       "this generator offers no pictures with a gradient path (traits().sample_through)");
 }
 
+torch::Tensor Generator::clean_estimate(const torch::Tensor&, const Corrupted&) {
+  throw ConfigError("this generator offers no clean estimates (traits().sample_through)");
+}
+
 torch::Tensor Generator::inpaint(const torch::Tensor&, const torch::Tensor&, const Prompts&,
                                  const SampleOptions&, const Draws&) {
   throw ConfigError("this generator offers no inpainting (traits().inpaint)");

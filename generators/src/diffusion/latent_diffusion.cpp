@@ -461,6 +461,11 @@ torch::Tensor LatentDiffusion::error(const torch::Tensor& prediction, const Corr
   return (prediction.to(torch::kFloat) - corrupted.target).square().mean(1);
 }
 
+torch::Tensor LatentDiffusion::clean_estimate(const torch::Tensor& prediction,
+                                              const Corrupted& corrupted) {
+  return forward_.clean(prediction.to(torch::kFloat), corrupted);
+}
+
 // --- Weights ---------------------------------------------------------------------------------
 
 std::vector<OptimisedParameter> LatentDiffusion::trainable() {

@@ -31,10 +31,7 @@ Corrupted ForwardProcess::corrupt(const torch::Tensor& clean, const torch::Tenso
     corrupted.target = noise - clean;
     return corrupted;
   }
-  const auto alpha = alphas_.to(clean.device())
-                         .index_select(0, timesteps(corrupted.level).to(torch::kLong))
-                         .view({-1, 1, 1, 1});
-  const auto signal = alpha.sqrt(), scale = (1 - alpha).sqrt();
+  const auto [signal, scale] = signal_and_scale(corrupted.level);
   corrupted.state = signal * clean + scale * noise;
   switch (options_.prediction) {
     case Prediction::kNoise:
@@ -48,6 +45,30 @@ Corrupted ForwardProcess::corrupt(const torch::Tensor& clean, const torch::Tenso
       break;
   }
   return corrupted;
+}
+
+torch::Tensor ForwardProcess::clean(const torch::Tensor& prediction,
+                                    const Corrupted& corrupted) const {
+  if (options_.prediction == Prediction::kFlow) {
+    return corrupted.state - corrupted.level.view({-1, 1, 1, 1}) * prediction;
+  }
+  const auto [signal, scale] = signal_and_scale(corrupted.level);
+  switch (options_.prediction) {
+    case Prediction::kNoise:
+      return (corrupted.state - scale * prediction) / signal;
+    case Prediction::kClean:
+      return prediction;
+    default:
+      return signal * corrupted.state - scale * prediction;
+  }
+}
+
+std::pair<torch::Tensor, torch::Tensor> ForwardProcess::signal_and_scale(
+    const torch::Tensor& level) const {
+  const auto alpha = alphas_.to(level.device())
+                         .index_select(0, timesteps(level).to(torch::kLong))
+                         .view({-1, 1, 1, 1});
+  return {alpha.sqrt(), (1 - alpha).sqrt()};
 }
 
 }  // namespace rahf::generators

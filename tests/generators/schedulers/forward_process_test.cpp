@@ -33,6 +33,7 @@ TEST_CASE("ForwardProcess gives states and targets from which a step finds the c
     const auto step =
         take_step(plan, torch::full({2}, i, torch::kLong), corrupted.state, corrupted.target);
     CHECK(torch::allclose(step.clean, kClean, 1e-4, 1e-4));
+    CHECK(torch::allclose(process.clean(corrupted.target, corrupted), kClean, 1e-4, 1e-4));
   }
 }
 

@@ -178,6 +178,9 @@ class Generator {
   /// The model's own training loss, not reduced over locations.
   /// @return [B, h, w] f32; 0 where a token was not masked
   virtual torch::Tensor error(const torch::Tensor& prediction, const Corrupted& corrupted) = 0;
+  /// The clean latents that a prediction amounts to, as decode() takes them; differentiable.
+  /// @throws ConfigError unless traits().sample_through.
+  virtual torch::Tensor clean_estimate(const torch::Tensor& prediction, const Corrupted& corrupted);
 
   // --- Weights --------------------------------------------------------------------------------
 

@@ -97,6 +97,8 @@ class LatentDiffusion : public Generator {
   torch::Tensor predict(const Corrupted& corrupted, const Prompts& prompts, Policy policy,
                         double guidance_scale) override;
   torch::Tensor error(const torch::Tensor& prediction, const Corrupted& corrupted) override;
+  torch::Tensor clean_estimate(const torch::Tensor& prediction,
+                               const Corrupted& corrupted) override;
 
   std::vector<OptimisedParameter> trainable() override;
   void update_old(double decay) override;

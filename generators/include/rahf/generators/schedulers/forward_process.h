@@ -2,6 +2,8 @@
 
 #include <torch/types.h>
 
+#include <utility>
+
 #include "rahf/core/generator.h"
 #include "rahf/generators/schedulers/scheduler_options.h"
 
@@ -20,8 +22,13 @@ class ForwardProcess {
   /// @param level  [B] f32 in [0, 1]
   Corrupted corrupt(const torch::Tensor& clean, const torch::Tensor& noise,
                     const torch::Tensor& level) const;
+  /// The clean latents that a prediction amounts to; inverts what corrupt() says of its target.
+  torch::Tensor clean(const torch::Tensor& prediction, const Corrupted& corrupted) const;
 
  private:
+  /// sqrt(a) and sqrt(1 - a) at levels [B], as [B, 1, 1, 1].
+  std::pair<torch::Tensor, torch::Tensor> signal_and_scale(const torch::Tensor& level) const;
+
   SchedulerOptions options_;
   torch::Tensor alphas_;  ///< [N] f32
 };

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <string_view>
 #include <vector>
 
@@ -14,7 +15,8 @@ namespace rahf::reward {
 /// A kind of reward that model folders may hold.
 struct RewardKind {
   std::string_view architecture;  ///< As in the folder's config.json.
-  std::unique_ptr<Reward> (*load)(const std::filesystem::path& folder, torch::Device device);
+  std::unique_ptr<Reward> (*load)(const std::filesystem::path& folder, const nlohmann::json& config,
+                                  torch::Device device);  ///< `config` is the folder's config.json.
 };
 
 /// All of them.
