@@ -21,7 +21,7 @@ TORCH_DIR       ?=
 CLANG_FORMAT    := 14.0.6
 PACKAGES        := g++ cmake ninja-build ccache mold pkg-config python3-venv catch2 libbenchmark-dev \
                    libboost-program-options-dev libeigen3-dev libhdf5-dev libjpeg-dev libpng-dev \
-                   libsentencepiece-dev libwebp-dev nlohmann-json3-dev
+                   libsentencepiece-dev libutf8proc-dev libwebp-dev nlohmann-json3-dev
 
 BUILD  := build/$(PRESET)
 WHEEL  := .venv/torch-$(TORCH_VERSION).done

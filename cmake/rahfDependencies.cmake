@@ -25,6 +25,7 @@ find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(rahf_webp REQUIRED IMPORTED_TARGET GLOBAL libwebp)
 pkg_check_modules(rahf_sentencepiece REQUIRED IMPORTED_TARGET GLOBAL sentencepiece)
+pkg_check_modules(rahf_utf8proc REQUIRED IMPORTED_TARGET GLOBAL libutf8proc)
 
 # HDF5's C library. Its own find module needs the C language and compiler wrappers; pkg-config is
 # enough where the distribution has it.

@@ -15,6 +15,7 @@ namespace {
 /// What can be compared: one line per kind of module.
 const std::map<std::string, nn::ParityModule>& modules() {
   static const std::map<std::string, nn::ParityModule> all = {
+      {"clip", nn::clip_outputs},
       {"t5", nn::t5_outputs},
       {"unet", generators::unet_outputs},
       {"uvit", generators::uvit_outputs},

@@ -7,7 +7,9 @@
 #include <string_view>
 
 #include "rahf/core/error.h"
+#include "rahf/core/nn/clip_folder.h"
 #include "rahf/core/nn/config.h"
+#include "rahf/core/nn/config_file.h"
 
 namespace rahf::nn {
 
@@ -59,6 +61,37 @@ io::TensorMap t5_outputs(const std::filesystem::path& folder, const ParityCase& 
     outputs.emplace("greedy",
                     nn::greedy(next_logits(*model, states, mask), states.size(0), states.device(),
                                {.max_new_tokens = greedy->second.size(-1) - 1}));
+  }
+  return outputs;
+}
+
+io::TensorMap clip_outputs(const std::filesystem::path& folder, const ParityCase& test) {
+  const torch::NoGradGuard no_grad;
+  std::string type = "clip";
+  ConfigFile(folder / "config.json").read("model_type", type);
+  const auto mask =
+      test.inputs.contains("attention_mask") ? test.input("attention_mask") != 0 : torch::Tensor();
+  io::TensorMap outputs;
+  if (type == "clip_text_model") {
+    const auto states = load_clip_text(folder)(test.input("input_ids"), mask);
+    outputs = {{"last_hidden_state", states.last},
+               {"hidden_states.-2", states.penultimate},
+               {"pooler_output", states.pooled}};
+    if (states.embeds.defined()) outputs.emplace("text_embeds", states.embeds);
+  } else if (type == "clip_vision_model") {
+    const auto states = load_clip_vision(folder)(test.input("pixel_values"));
+    outputs = {{"last_hidden_state", states.last}, {"pooler_output", states.pooled}};
+    if (states.embeds.defined()) outputs.emplace("image_embeds", states.embeds);
+  } else {
+    auto model = load_clip(folder);
+    const auto images = model->encode_images(test.input("pixel_values"));
+    const auto texts = model->encode_text(test.input("input_ids"), mask);
+    const auto logits = model->logits_per_image(images, texts);  // [B, T]
+    const auto unit = [](const torch::Tensor& x) { return x / x.norm(2, {-1}, true); };
+    outputs = {{"image_embeds", unit(images)},
+               {"text_embeds", unit(texts)},
+               {"logits_per_image", logits},
+               {"logits_per_text", logits.t()}};
   }
   return outputs;
 }

@@ -4,6 +4,7 @@
 
 #include "rahf/core/error.h"
 #include "rahf/core/io/atomic_file.h"
+#include "rahf/core/text/clip_tokenizer.h"
 #include "rahf/core/text/sentencepiece_tokenizer.h"
 #include "rahf/core/text/word_tokenizer.h"
 
@@ -32,8 +33,12 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder) {
   if (std::filesystem::exists(words)) {
     return std::make_unique<WordTokenizer>(WordTokenizer::load(words));
   }
-  throw FileError(folder.string() + ": must hold " + SentencePieceTokenizer::kFileName + " or " +
-                  WordTokenizer::kFileName);
+  if (std::filesystem::exists(folder / ClipTokenizer::kVocabularyFile) ||
+      std::filesystem::exists(folder / ClipTokenizer::kWholeFile)) {
+    return std::make_unique<ClipTokenizer>(ClipTokenizer::load(folder));
+  }
+  throw FileError(folder.string() + ": must hold " + SentencePieceTokenizer::kFileName + ", " +
+                  WordTokenizer::kFileName + " or " + ClipTokenizer::kVocabularyFile);
 }
 
 }  // namespace rahf::text

@@ -122,7 +122,7 @@ TEST_CASE("load_tokenizer rejects a broken vocabulary with file and line", "[cor
     REQUIRE_THROWS_MATCHES(text::load_tokenizer(folder.path()), FileError, Says(message));
   };
   REQUIRE_THROWS_MATCHES(text::load_tokenizer(folder.path()), FileError,
-                         Says("must hold spiece.model or vocabulary.txt"));
+                         Says("must hold spiece.model, vocabulary.txt or vocab.json"));
   says("", "must begin with the lines <pad>, </s>, <unk>");
   says("<pad>\n</s>\nword\n", "vocabulary.txt:3: must be <unk>, got 'word'");
   says("<pad>\n</s>\n<unk>\n\nword\n", "got '' for id 3");

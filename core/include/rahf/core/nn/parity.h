@@ -27,6 +27,11 @@ io::TensorMap vit_outputs(const std::filesystem::path& folder, const ParityCase&
 /// encoder_last_hidden_state, logits, greedy (as many ids as the case has)
 io::TensorMap t5_outputs(const std::filesystem::path& folder, const ParityCase& test);
 
+/// By the folder's model_type: input_ids, attention_mask (optional) -> last_hidden_state,
+/// hidden_states.-2, pooler_output, text_embeds; pixel_values -> last_hidden_state, pooler_output,
+/// image_embeds; both -> text_embeds, image_embeds, logits_per_image, logits_per_text
+io::TensorMap clip_outputs(const std::filesystem::path& folder, const ParityCase& test);
+
 struct ParityDifference {
   std::string output;
   double largest = 0;  ///< max |got - expected|; infinite if either has a NaN.

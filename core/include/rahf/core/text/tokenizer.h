@@ -30,8 +30,9 @@ class Tokenizer {
 };
 
 /// Loads the tokenizer whose files lie in a model folder: `spiece.model` (SentencePiece, as T5
-/// models have it) or `vocabulary.txt` (the closed world's words).
-/// @throws FileError if there is neither, or the file is broken.
+/// models have it), `vocabulary.txt` (the closed world's words), or `vocab.json` or `tokenizer.json`
+/// (byte pairs, as CLIP models have them).
+/// @throws FileError if there is none, or the file is broken.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder);
 
 }  // namespace rahf::text
