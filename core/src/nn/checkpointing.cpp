@@ -8,6 +8,8 @@
 #include <iterator>
 #include <utility>
 
+#include "rahf/core/nn/layers.h"
+
 namespace rahf::nn {
 
 using torch::Tensor;
@@ -134,6 +136,23 @@ struct Checkpoint : torch::autograd::Function<Checkpoint> {
   }
 };
 
+template <class Layer>
+void add_adapters_of(const torch::nn::Module& module, variable_list& variables) {
+  const auto* layer = dynamic_cast<const Layer*>(&module);
+  if (layer == nullptr) return;
+  for (const auto& one : layer->adapters) {
+    variables.push_back(one.down);
+    variables.push_back(one.up);
+  }
+}
+
+/// Adapters are no parameters of their layers, but are trained like them.
+void add_adapters(const torch::nn::Module& module, variable_list& variables) {
+  add_adapters_of<LinearImpl>(module, variables);
+  add_adapters_of<Conv2dImpl>(module, variables);
+  for (const auto& child : module.children()) add_adapters(*child, variables);
+}
+
 }  // namespace
 
 Tensor checkpoint(const torch::nn::Module& module, const std::vector<Tensor>& inputs,
@@ -146,6 +165,7 @@ Tensor checkpoint(const torch::nn::Module& module, const std::vector<Tensor>& in
   saved->autocast = AutocastState::now();
   auto variables = inputs;
   for (const auto& parameter : module.parameters()) variables.push_back(parameter);
+  add_adapters(module, variables);
   return Checkpoint::apply(saved, at::TensorList(variables));
 }
 

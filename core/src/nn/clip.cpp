@@ -1,5 +1,9 @@
 #include "rahf/core/nn/clip.h"
 
+#include <ATen/ops/_upsample_bicubic2d_aa.h>
+
+#include <algorithm>
+#include <array>
 #include <string>
 
 #include "clip_towers.h"
@@ -139,12 +143,24 @@ void ClipImpl::set_gradient_checkpointing(bool on) {
   vision_model_->checkpointing = on;
 }
 
-Tensor clip_pixels(const Tensor& images) {
+Tensor clip_pixels(const Tensor& images, std::int64_t size) {
   Shapes("clip_pixels").check("images", images, {"B", 3, "H", "W"});
+  const auto height = images.size(2), width = images.size(3), shorter = std::min(height, width);
+  auto fitting = images;
+  if (shorter != size) {
+    const std::array sides = {size * height / shorter, size * width / shorter};
+    fitting = at::_upsample_bicubic2d_aa(images, sides, /*align_corners=*/false).clamp(0, 1);
+  }
+  const auto crop = [&](std::int64_t dim) {
+    const auto side = fitting.size(dim);
+    if (side != size) fitting = fitting.narrow(dim, (side - size) / 2, size);
+  };
+  crop(2);
+  crop(3);
   const auto per_channel = [&](std::initializer_list<double> values) {
     return torch::tensor(at::ArrayRef<double>(values), images.options()).view({1, 3, 1, 1});
   };
-  return (images - per_channel({0.48145466, 0.4578275, 0.40821073})) /
+  return (fitting - per_channel({0.48145466, 0.4578275, 0.40821073})) /
          per_channel({0.26862954, 0.26130258, 0.27577711});
 }
 

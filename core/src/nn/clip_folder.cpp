@@ -95,6 +95,7 @@ ClipOptions clip_options(const std::filesystem::path& config_json) {
 }
 
 ClipText load_clip_text(const std::filesystem::path& folder) {
+  const WithoutInitialisation loaded_instead;
   const auto tensors = read_tower_weights(folder, kTextPrefix);
   ClipText model(clip_text_options(folder / "config.json"), head_of(tensors, kTextProjection));
   load_weights(*model, tensors, folder.string(), kNames);
@@ -102,6 +103,7 @@ ClipText load_clip_text(const std::filesystem::path& folder) {
 }
 
 ClipVision load_clip_vision(const std::filesystem::path& folder) {
+  const WithoutInitialisation loaded_instead;
   const auto tensors = read_tower_weights(folder, kVisionPrefix);
   ClipVision model(clip_vision_options(folder / "config.json"),
                    head_of(tensors, kVisualProjection));
@@ -110,6 +112,7 @@ ClipVision load_clip_vision(const std::filesystem::path& folder) {
 }
 
 Clip load_clip(const std::filesystem::path& folder) {
+  const WithoutInitialisation loaded_instead;
   Clip model(clip_options(folder / "config.json"));
   load_weights(*model, folder, kNames);
   return model;

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "initialisation.h"
 #include "rahf/core/nn/attention.h"
 #include "rahf/core/nn/checkpointing.h"
 #include "rahf/core/shapes.h"
@@ -19,9 +20,13 @@ namespace {
 
 constexpr double kEmbeddingDeviation = 0.02;
 
+void draw(Tensor parameter, double deviation) {
+  if (initialising()) torch::nn::init::normal_(parameter, 0, deviation);
+}
+
 void draw(const Linear& linear, double deviation) {
-  torch::nn::init::normal_(linear->weight, 0, deviation);
-  if (linear->bias.defined()) torch::nn::init::zeros_(linear->bias);
+  draw(linear->weight, deviation);
+  if (linear->bias.defined() && initialising()) torch::nn::init::zeros_(linear->bias);
 }
 
 LayerNorm layer_norm(std::int64_t width, double eps) {
@@ -97,7 +102,7 @@ struct TableImpl : Cloneable<TableImpl> {
   explicit TableImpl(std::vector<std::int64_t> shape) : sizes(std::move(shape)) { reset(); }
   void reset() override {
     weight = register_parameter("weight", torch::empty(sizes));
-    torch::nn::init::normal_(weight, 0, kEmbeddingDeviation);
+    draw(weight, kEmbeddingDeviation);
   }
   std::vector<std::int64_t> sizes;
   Tensor weight;
@@ -197,13 +202,13 @@ struct ClipVisionTowerImpl::EmbeddingsImpl : Cloneable<ClipVisionTowerImpl::Embe
     const auto width = options.hidden_size;
     const auto side = options.image_size / options.patch_size;
     class_embedding = register_parameter("class_embedding", torch::empty({width}));
-    torch::nn::init::normal_(class_embedding, 0, 1 / std::sqrt(static_cast<double>(width)));
+    draw(class_embedding, 1 / std::sqrt(static_cast<double>(width)));
     patches = register_module(
         "patch_embedding",
         Conv2d(torch::nn::Conv2dOptions(options.num_channels, width, options.patch_size)
                    .stride(options.patch_size)
                    .bias(false)));
-    torch::nn::init::normal_(patches->weight, 0, kEmbeddingDeviation);
+    draw(patches->weight, kEmbeddingDeviation);
     positions = register_module("position_embedding", Table(std::vector{side * side + 1, width}));
   }
   Tensor forward(const Tensor& pixels) {

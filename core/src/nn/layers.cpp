@@ -7,6 +7,8 @@
 
 #include <cmath>
 
+#include "initialisation.h"
+
 namespace rahf::nn {
 
 namespace {
@@ -15,7 +17,7 @@ thread_local int without_initialisation = 0;
 
 /// The start that torch::nn's layers have.
 void initialise(torch::Tensor& weight, torch::Tensor& bias) {
-  if (without_initialisation > 0) return;
+  if (!initialising()) return;
   const torch::NoGradGuard no_grad;
   const double bound = 1 / std::sqrt(static_cast<double>(weight[0].numel()));
   weight.uniform_(-bound, bound);
@@ -27,6 +29,8 @@ at::IntArrayRef padding(const torch::nn::Conv2dOptions& options) {
 }
 
 }  // namespace
+
+bool initialising() { return without_initialisation == 0; }
 
 WithoutInitialisation::WithoutInitialisation() { ++without_initialisation; }
 WithoutInitialisation::~WithoutInitialisation() { --without_initialisation; }

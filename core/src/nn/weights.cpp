@@ -8,22 +8,22 @@
 #include <string_view>
 #include <utility>
 
+#include "names.h"
 #include "rahf/core/error.h"
 
 namespace rahf::nn {
 
-namespace {
-
-/// `*` in the pattern stands for any text.
-bool matches(std::string_view pattern, std::string_view name) {
+bool name_matches(std::string_view pattern, std::string_view name) {
   const auto star = pattern.find('*');
   if (star == std::string_view::npos) return pattern == name;
   if (name.substr(0, star) != pattern.substr(0, star)) return false;
   for (auto rest = star; rest <= name.size(); ++rest) {
-    if (matches(pattern.substr(star + 1), name.substr(rest))) return true;
+    if (name_matches(pattern.substr(star + 1), name.substr(rest))) return true;
   }
   return false;
 }
+
+namespace {
 
 std::string shape_text(at::IntArrayRef sizes) {
   std::ostringstream text;
@@ -53,8 +53,9 @@ void load_all(torch::nn::Module& module, const io::TensorMap& tensors, const std
         full_name.starts_with(names.prefix) ? full_name.substr(names.prefix.size()) : full_name;
     const auto target = targets.find(name);
     if (target == targets.end()) {
-      const bool ignored = std::any_of(names.ignore.begin(), names.ignore.end(),
-                                       [&](const auto& pattern) { return matches(pattern, name); });
+      const bool ignored =
+          std::any_of(names.ignore.begin(), names.ignore.end(),
+                      [&](const auto& pattern) { return name_matches(pattern, name); });
       if (!ignored) problems += "\n  surplus " + full_name + ' ' + shape_text(tensor.sizes());
       continue;
     }

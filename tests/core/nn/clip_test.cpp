@@ -111,6 +111,22 @@ TEST_CASE("CLIP's logits are scaled cosines", "[core][clip]") {
   CHECK(torch::allclose(logits, torch::tensor({{scale, half}, {0., half}}).to(torch::kFloat)));
 }
 
+TEST_CASE("clip_pixels normalises, and resizes and crops what is not of the size", "[core][clip]") {
+  const auto grey = torch::full({1, 3, 4, 4}, 0.5);
+  const auto expected =
+      torch::tensor({(0.5 - 0.48145466) / 0.26862954, (0.5 - 0.4578275) / 0.26130258,
+                     (0.5 - 0.40821073) / 0.27577711})
+          .to(torch::kFloat);
+  CHECK(torch::allclose(nn::clip_pixels(grey, 4)[0].select(1, 2).select(1, 1), expected));
+  // Twice as wide as high: the middle half is left.
+  auto wide = torch::zeros({1, 3, 8, 16});
+  wide.slice(3, 4, 12) += 1;
+  const auto seen = nn::clip_pixels(wide, 8);
+  REQUIRE(seen.sizes() == at::IntArrayRef({1, 3, 8, 8}));
+  CHECK(torch::equal(seen, nn::clip_pixels(torch::ones({1, 3, 8, 8}), 8)));
+  CHECK(nn::clip_pixels(wide, 4).sizes() == at::IntArrayRef({1, 3, 4, 4}));
+}
+
 TEST_CASE("CLIP's clone computes the same and shares nothing", "[core][clip]") {
   torch::manual_seed(5);
   Clip model(kTiny);

@@ -14,7 +14,7 @@ using CheckpointBody = std::function<torch::Tensor(const std::vector<torch::Tens
 /// leaves the random state as it was. Gradients equal the plain call's bit for bit (Chen et al.
 /// 2016, arXiv 1604.06174). Where no gradient is asked for it is the plain call.
 ///
-/// @param module  whose parameters body uses: they and `inputs` are what gradients flow to.
+/// @param module  whose parameters and adapters body uses: gradients flow to them and `inputs`.
 /// @param inputs  defined tensors, each of which body may use; what body captures besides is taken
 ///                as constant.
 torch::Tensor checkpoint(const torch::nn::Module& module, const std::vector<torch::Tensor>& inputs,

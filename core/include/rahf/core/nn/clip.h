@@ -116,8 +116,9 @@ class ClipImpl : public torch::nn::Cloneable<ClipImpl> {
 };
 TORCH_MODULE(Clip);
 
-/// CLIP's mean and deviation per channel taken off a picture that has the model's size.
-/// @param images  [B, 3, H, W] f32 RGB in [0, 1]  @return the same shape; differentiable
-torch::Tensor clip_pixels(const torch::Tensor& images);
+/// What the picture encoder reads: the shorter side resized to `size` (bicubic, antialiased), the
+/// centre cropped, and CLIP's mean and deviation per channel taken off. Differentiable.
+/// @param images  [B, 3, H, W] f32 RGB in [0, 1]  @return [B, 3, size, size]
+torch::Tensor clip_pixels(const torch::Tensor& images, std::int64_t size);
 
 }  // namespace rahf::nn
