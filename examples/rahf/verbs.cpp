@@ -11,6 +11,8 @@ const std::vector<Verb>& verbs() {
       {"predict", "judges pictures: scores, heatmaps, overlays, missed words", run_predict},
       {"overview", "one sheet: what a reward says beside what people said", run_overview},
       {"inspect", "what the closed world's inspector sees in pictures", run_inspect},
+      {"finetune", "finetunes a generator on a reward, by any objective", run_finetune},
+      {"study", "a table of finetuning runs, one per config and seed", run_study},
       {"parity", "compares a module with another implementation's outputs", run_parity},
   };
   return all;

@@ -10,11 +10,13 @@ namespace rahf::program {
 // One file per verb: <verb>_verb.cpp. verbs() in verbs.cpp is the list the program offers.
 
 int run_dataset(const std::vector<std::string>& arguments);
+int run_finetune(const std::vector<std::string>& arguments);
 int run_inspect(const std::vector<std::string>& arguments);
 int run_evaluate(const std::vector<std::string>& arguments);
 int run_overview(const std::vector<std::string>& arguments);
 int run_parity(const std::vector<std::string>& arguments);
 int run_predict(const std::vector<std::string>& arguments);
+int run_study(const std::vector<std::string>& arguments);
 int run_train(const std::vector<std::string>& arguments);
 int run_world(const std::vector<std::string>& arguments);
 

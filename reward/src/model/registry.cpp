@@ -74,6 +74,8 @@ std::unique_ptr<Reward> load_reward(const std::filesystem::path& folder, torch::
     }
     throw CheckpointError(file + ": architecture must be one of " + names + ", got '" +
                           architecture + "'");
+  } catch (const nlohmann::json::parse_error& error) {
+    throw CheckpointError(file + ": not JSON: " + error.what());
   } catch (const nlohmann::json::exception& error) {
     throw CheckpointError(file + ": " + error.what());
   }
