@@ -4,6 +4,7 @@
 #include <string>
 
 #include "rahf/core/error.h"
+#include "rahf/generators/muse/amused.h"
 #include "rahf/generators/pipeline_folder.h"
 
 namespace rahf::generators {
@@ -14,7 +15,12 @@ using Load = std::unique_ptr<Generator> (*)(const PipelineFolder& folder, c10::D
 
 /// Every kind: one line per _class_name of a pipeline.
 const std::map<std::string, Load>& loaders() {
-  static const std::map<std::string, Load> all = {};
+  static const std::map<std::string, Load> all = {
+      {"AmusedPipeline",
+       [](const PipelineFolder& folder, c10::Device device) -> std::unique_ptr<Generator> {
+         return load_amused(folder, device);
+       }},
+  };
   return all;
 }
 

@@ -4,6 +4,7 @@
 #include "rahf/generators/autoencoder/autoencoder_kl.h"
 #include "rahf/generators/autoencoder/vq_model.h"
 #include "rahf/generators/diffusion/unet.h"
+#include "rahf/generators/muse/uvit2d.h"
 #include "support/catch.h"
 
 using namespace rahf;
@@ -37,6 +38,16 @@ TEST_CASE("AutoencoderKL has the parameters of Stable Diffusion 1.5 and 3",
 TEST_CASE("VQModel has the parameters of aMUSEd's", "[generators][manifest]") {
   const nn::WithoutInitialisation scope;
   CHECK(manifest_differences(*generators::VQModel(), read_manifest("amused.vqvae")) == "");
+}
+
+TEST_CASE("UVit2DModel has the parameters of aMUSEd's at 256 and 512 pixels",
+          "[generators][manifest]") {
+  const nn::WithoutInitialisation scope;
+  CHECK(manifest_differences(*generators::UVit2DModel(), read_manifest("amused-256.transformer")) ==
+        "");
+  const generators::UVit2DOptions options{.downsample = true, .upsample = true, .sample_size = 32};
+  CHECK(manifest_differences(*generators::UVit2DModel(options),
+                             read_manifest("amused-512.transformer")) == "");
 }
 
 TEST_CASE("manifest_differences names what is surplus, missing or misshapen",

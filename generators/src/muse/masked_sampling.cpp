@@ -103,7 +103,7 @@ Tensor masked_step_log_prob(const Tensor& log_p, const MaskedTransition& transit
   const auto uncovered = log_p.gather(1, chosen).squeeze(1);  // [B, h, w]
   const auto below = log_p < transition.log_threshold.unsqueeze(1);
   const auto mass = log_p.exp().masked_fill(below.logical_not(), 0).sum(1);
-  const auto masked = mass.clamp_min(1e-20).log();
+  const auto masked = mass.clamp(1e-20, 1).log();
   return torch::where(unknown, torch::where(stayed, masked, uncovered),
                       torch::zeros_like(uncovered));
 }

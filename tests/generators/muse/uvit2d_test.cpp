@@ -146,6 +146,32 @@ TEST_CASE("UVit2DModel's gradients are the same with checkpointing", "[generator
   for (std::size_t i = 0; i < plain.size(); ++i) CHECK(torch::equal(plain[i], again[i]));
 }
 
+TEST_CASE("UVit2DModel's clone computes the same and shares nothing", "[generators][uvit2d]") {
+  auto model = shaken();
+  UVit2DModel copy(std::dynamic_pointer_cast<generators::UVit2DModelImpl>(model->clone()));
+  const auto one = inputs(1);
+  const auto before = run(model, one);
+  CHECK(torch::equal(run(copy, one), before));
+  {
+    const torch::NoGradGuard no_grad;
+    for (auto& parameter : copy->parameters()) parameter.zero_();
+  }
+  CHECK(torch::equal(run(model, one), before));
+}
+
+TEST_CASE("save_uvit2d writes what load_uvit2d reads", "[generators][uvit2d]") {
+  const ScratchFolder scratch;
+  auto options = kTiny;
+  options.upsample = options.downsample = true;
+  options.layer_norm_eps = 1e-3;
+  auto model = shaken(options);
+  generators::save_uvit2d(model, scratch.path());
+  auto again = generators::load_uvit2d(scratch.path());
+  const auto one = inputs(1);
+  CHECK(torch::equal(run(again, one), run(model, one)));
+  CHECK(again->options().layer_norm_eps == 1e-3);
+}
+
 TEST_CASE("UVit2DModel in bf16 stays near f32", "[generators][uvit2d]") {
   auto model = shaken();
   const auto two = inputs(2);

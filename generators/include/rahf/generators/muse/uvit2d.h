@@ -127,8 +127,10 @@ class UVit2DModelImpl : public torch::nn::Cloneable<UVit2DModelImpl> {
 };
 TORCH_MODULE(UVit2DModel);
 
-/// The network of a folder: config.json and diffusion_pytorch_model.safetensors or its shards.
+/// The network of a folder, f32 on the CPU.
 UVit2DModel load_uvit2d(const std::filesystem::path& folder);
+/// Writes a folder that diffusers loads.
+void save_uvit2d(const UVit2DModel& model, const std::filesystem::path& folder);
 
 /// A nn::ParityModule: input_ids, encoder_hidden_states, pooled_text_emb, micro_conds -> logits,
 /// also under the name that other networks' outputs have, sample.
