@@ -91,13 +91,12 @@ std::unique_ptr<Muse> make_amused(AmusedParts parts, torch::Device device, torch
     return all;
   };
   taken.save = [parts](const std::filesystem::path& folder) { save_pipeline(parts, folder); };
-  return std::make_unique<Muse>(std::move(taken),
-                                MuseOptions{.factor = parts.vqvae->options().coder.factor(),
-                                            .schedule = parts.schedule});
+  return std::make_unique<Muse>(
+      std::move(taken),
+      MuseOptions{.factor = parts.vqvae->options().coder.factor(), .schedule = parts.schedule});
 }
 
-AmusedParts load_amused_parts(const PipelineFolder& folder, torch::Device device,
-                              bool train_text) {
+AmusedParts load_amused_parts(const PipelineFolder& folder, torch::Device device, bool train_text) {
   AmusedParts parts;
   parts.transformer = load_uvit2d(folder.part("transformer"));
   parts.vqvae = load_vq_model(folder.part("vqvae"));
