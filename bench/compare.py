@@ -53,6 +53,31 @@ def vq_decoder():
     return model
 
 
+def amused_network():
+    from diffusers import UVit2DModel
+    model = UVit2DModel(sample_size=16)
+    forward = model.forward
+    model.forward = lambda ids, states, pooled: forward(ids, states, pooled, pooled.new_zeros(2, 5))
+    return model
+
+
+def tiny_muse():
+    from diffusers import AmusedPipeline, AmusedScheduler, UVit2DModel
+    network = UVit2DModel(
+        hidden_size=128, num_hidden_layers=3, num_attention_heads=4, intermediate_size=256,
+        in_channels=64, block_out_channels=128, num_res_blocks=2, block_num_heads=4,
+        downsample=True, upsample=True, vocab_size=513, codebook_size=512, encoder_hidden_size=64,
+        cond_embed_dim=64, micro_cond_encode_dim=16, micro_cond_embed_dim=80, sample_size=16)
+    pipeline = AmusedPipeline(None, None, None, network, AmusedScheduler(mask_token_id=512))
+    pipeline.vae_scale_factor = 4
+    pipeline.set_progress_bar_config(disable=True)
+    network.forward_tokens = lambda states, pooled: pipeline(
+        prompt_embeds=pooled, encoder_hidden_states=states, negative_prompt_embeds=pooled,
+        negative_encoder_hidden_states=states, num_inference_steps=12, guidance_scale=3.0,
+        output_type="latent")
+    return network
+
+
 def references(folder, threads):
     """Name of a benchmark -> a call that does the same work once, and its pictures."""
     import torch
@@ -93,6 +118,10 @@ def references(folder, threads):
     vae = network(vae_decoder, torch.zeros(1, 4, 32, 32))
     vq = network(vq_decoder, torch.zeros(1, 16, 16, dtype=torch.long))
 
+    amused = network(amused_network, torch.zeros(2, 16, 16, dtype=torch.long),
+                     torch.zeros(2, 77, 768), torch.zeros(2, 768))
+    muse = tiny_muse().eval()
+
     return {
         "decode/png": (decode("bench.png"), 1),
         "decode/jpeg": (decode("bench.jpg"), 1),
@@ -108,6 +137,10 @@ def references(folder, threads):
         "vae_decode/bf16/real_time": (vae[1], 1),
         "vq_decode/f32/real_time": (vq[0], 1),
         "vq_decode/bf16/real_time": (vq[1], 1),
+        "uvit2d_amused256/f32/real_time": (amused[0], 2),
+        "uvit2d_amused256/bf16/real_time": (amused[1], 2),
+        "muse_tiny/real_time": (
+            lambda: muse.forward_tokens(torch.zeros(16, 16, 64), torch.zeros(16, 64)), 16),
     }
 
 
@@ -141,14 +174,14 @@ def main():
         folder = pathlib.Path(folder)
         for name in ("decode/png", "decode/jpeg"):  # leave the pictures that are decoded
             ours(program, folder, name, arguments.threads)
-        print(f"{'benchmark':28}{'rahf images/s':>16}{'reference':>12}{'ratio':>8}")
+        print(f"{'benchmark':32}{'rahf images/s':>16}{'reference':>12}{'ratio':>8}")
         for name, (call, pictures) in references(folder, arguments.threads).items():
             if not name.startswith(arguments.only):
                 continue
             rounds = [(ours(program, folder, name, arguments.threads), theirs(call, pictures))
                       for _ in range(arguments.rounds)]
             mine, other = (statistics.median(side) for side in zip(*rounds))
-            print(f"{name:28}{mine:16.1f}{other:12.1f}{mine / other:8.2f}")
+            print(f"{name:32}{mine:16.1f}{other:12.1f}{mine / other:8.2f}")
 
 
 if __name__ == "__main__":

@@ -62,6 +62,20 @@ def vq(side):
         "output.commitment": commitment.reshape(1), "output.sample": model.decode(latents).sample}
 
 
+def uvit(side, **config):
+    from diffusers import UVit2DModel
+    model = UVit2DModel(sample_size=side, **config).eval()
+    with torch.no_grad():  # response norms begin at zero
+        for parameter in model.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    inputs = {"input_ids": torch.randint(0, 8256, (1, side, side)),
+              "encoder_hidden_states": torch.randn(1, 77, 768),
+              "pooled_text_emb": torch.randn(1, 768),
+              "micro_conds": torch.tensor([[side * 16., side * 16., 0., 0., 6.]])}
+    return "uvit", model, ({"input." + key: tensor for key, tensor in inputs.items()} |
+                           {"output.logits": model(**inputs)})
+
+
 CASES = {
     "sd15-unet": lambda: unet(64, cross_attention_dim=768, attention_head_dim=8),
     "sd21-unet": lambda: unet(96, cross_attention_dim=1024, attention_head_dim=[5, 10, 20, 20],
@@ -70,6 +84,8 @@ CASES = {
     "sd3-vae": lambda: vae(256, latent_channels=16, use_quant_conv=False,
                            use_post_quant_conv=False, scaling_factor=1.5305, shift_factor=0.0609),
     "amused-vqvae": lambda: vq(256),
+    "amused-256-uvit": lambda: uvit(16),
+    "amused-512-uvit": lambda: uvit(32, downsample=True, upsample=True),
 }
 
 
