@@ -95,9 +95,9 @@ class Finetuning {
     auto own = train::run_identity(options_, FinetuneOptions::free(), facts);
     const auto prefix = options_.objective + '.';
     const auto fields = settings.fields(prefix);
-    for (const auto& [name, value] : train::option_values(fields)) own.options[name] = value;
+    for (const auto& [name, value] : option_values(fields)) own.options[name] = value;
     const auto defaults = objective(options_.objective).settings();
-    for (const auto& [name, value] : train::option_values(defaults->fields(prefix))) {
+    for (const auto& [name, value] : option_values(defaults->fields(prefix))) {
       own.defaults[name] = value;
     }
     own.config += write_config(fields);
