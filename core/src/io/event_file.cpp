@@ -85,8 +85,8 @@ std::filesystem::path file_name(int n) {
   if (::gethostname(host.data(), host.size() - 1) != 0) host[0] = '\0';
   auto seconds = std::to_string(static_cast<std::int64_t>(now()));
   seconds.insert(0, 10 - std::min<std::size_t>(10, seconds.size()), '0');
-  return kPrefix + seconds + '.' + host.data() + '.' + std::to_string(::getpid()) +
-         '.' + std::to_string(n);
+  return kPrefix + seconds + '.' + host.data() + '.' + std::to_string(::getpid()) + '.' +
+         std::to_string(n);
 }
 
 std::filesystem::path new_file(const std::filesystem::path& folder) {

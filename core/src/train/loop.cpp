@@ -108,11 +108,10 @@ void Loop::run(const Calls& calls) {
     if (done_ % options_.save_every == 0 || last || signal != 0) save();
     if (signal != 0 && !last) {
       progress.finish();
-      throw Interrupted(signal, std::string("stopped by ") +
-                                    (signal == SIGINT ? "SIGINT" : "SIGTERM") + " after update " +
-                                    std::to_string(done_) + " of " +
-                                    std::to_string(updates_) + ", which is saved in " +
-                                    folder_.checkpoints().folder().string());
+      throw Interrupted(
+          signal, std::string("stopped by ") + (signal == SIGINT ? "SIGINT" : "SIGTERM") +
+                      " after update " + std::to_string(done_) + " of " + std::to_string(updates_) +
+                      ", which is saved in " + folder_.checkpoints().folder().string());
     }
   }
   progress.finish();

@@ -100,7 +100,8 @@ NamedValues Optimisation::clip() {
 }
 
 NamedValues Optimisation::step(const NamedValues& values) {
-  if (gradients_.empty()) throw Error("Optimisation::step: needs a gradient, got none since the last");
+  if (gradients_.empty())
+    throw Error("Optimisation::step: needs a gradient, got none since the last");
   const torch::NoGradGuard no_grad;
   // Clipping turns an infinite gradient into NaN: the weights are what must not change.
   auto norms = clip();
@@ -169,7 +170,8 @@ void Optimisation::load_state(const io::TensorMap& state) {
   for (auto& [name, own] : this->state()) {
     const auto found = state.find(name);
     if (found == state.end() || found->second.sizes() != own.sizes()) {
-      throw CheckpointError("Optimisation::load_state: " + name + " is missing or of another shape");
+      throw CheckpointError("Optimisation::load_state: " + name +
+                            " is missing or of another shape");
     }
     auto target = own;
     target.copy_(found->second);

@@ -44,10 +44,6 @@ void HeatmapHeadOptions::validate(std::string_view name) const {
     throw ConfigError(std::string(name) + ".stage_convs = " + std::to_string(stage_convs) +
                       ", must be >= 0");
   }
-  if (!(norm_eps >= 0)) {
-    throw ConfigError(std::string(name) + ".norm_eps = " + option_text::write(norm_eps) +
-                      ", must be >= 0");
-  }
 }
 
 void ScoreHeadOptions::validate(std::string_view name) const {
@@ -55,12 +51,8 @@ void ScoreHeadOptions::validate(std::string_view name) const {
   require_positive(name, "hidden", hidden, true);
 }
 
-ChannelNormImpl::ChannelNormImpl(std::int64_t channels, HeadDesign design, double eps)
-    : channels_(channels),
-      design_(design),
-      eps_(eps > 0                        ? eps
-           : design == HeadDesign::kPlain ? 1e-6
-                                          : 1e-8) {
+ChannelNormImpl::ChannelNormImpl(std::int64_t channels, HeadDesign design)
+    : channels_(channels), design_(design) {
   reset();
 }
 
@@ -72,8 +64,8 @@ void ChannelNormImpl::reset() {
 torch::Tensor ChannelNormImpl::forward(const torch::Tensor& x) {
   const auto last = at_least_float(x).permute({0, 2, 3, 1});  // [B, h, w, C]
   const auto normal = design_ == HeadDesign::kPlain
-                          ? at::layer_norm(last, {channels_}, weight_, bias_, eps_)
-                          : nn::rms_norm(last, weight_, eps_);
+                          ? at::layer_norm(last, {channels_}, weight_, bias_, 1e-6)
+                          : nn::rms_norm(last, weight_, 1e-8);
   return normal.permute({0, 3, 1, 2});
 }
 
@@ -94,7 +86,7 @@ void HeatmapHeadImpl::reset() {
   auto channels = width_;
   for (const auto out : options_.entry) {
     entry_->push_back(conv(channels, out, 3, 1));
-    entry_norms_->push_back(ChannelNorm(out, options_.design, options_.norm_eps));
+    entry_norms_->push_back(ChannelNorm(out, options_.design));
     channels = out;
   }
   for (const auto out : options_.stages) {
@@ -102,10 +94,10 @@ void HeatmapHeadImpl::reset() {
                                                   .stride(2)
                                                   .padding(1)
                                                   .output_padding(1)));
-    up_norms_->push_back(ChannelNorm(out, options_.design, options_.norm_eps));
+    up_norms_->push_back(ChannelNorm(out, options_.design));
     for (std::int64_t i = 0; i < options_.stage_convs; ++i) {
       convs_->push_back(conv(out, out, 3, 1));
-      conv_norms_->push_back(ChannelNorm(out, options_.design, options_.norm_eps));
+      conv_norms_->push_back(ChannelNorm(out, options_.design));
     }
     channels = out;
   }

@@ -101,6 +101,12 @@ CaptionStream::Span CaptionStream::find_phrase(const Words& caption) const {
   return {};
 }
 
+const CaptionStream::Words& CaptionStream::opposite(const Words& phrase) const {
+  const auto at = static_cast<std::size_t>(std::find(phrases_.begin(), phrases_.end(), phrase) -
+                                           phrases_.begin());
+  return phrases_[std::min(at ^ 1, phrases_.size() - 1)];
+}
+
 CaptionTask CaptionStream::on_phrase(const Words& caption, Span span,
                                      std::mt19937_64& engine) const {
   const auto begin = caption.begin() + static_cast<std::ptrdiff_t>(span.begin);
@@ -109,6 +115,7 @@ CaptionTask CaptionStream::on_phrase(const Words& caption, Span span,
   const bool wrong = !hidden && uniform(engine) < 0.5;
   const Words right(begin, end);
   auto written = right;
+  if (wrong && uniform(engine) < 0.5) written = opposite(right);
   while (wrong && written == right) {
     written = phrases_[uniform_int(engine, std::ssize(phrases_))];
   }

@@ -183,8 +183,7 @@ train::LossTerms rahf_loss(RahfModelImpl& model, const PromptCodec& codec, const
         texts.push_back(codec.encoder_ids(tasks.words[b], prefix));
       }
     }
-    const auto tokens =
-        augmented ? pictures.index_select(0, row_tensor(rows, device)) : pictures;
+    const auto tokens = augmented ? pictures.index_select(0, row_tensor(rows, device)) : pictures;
     const auto encoded = model.encode(tokens, codec.pad(texts).to(device));
 
     // visit(features, rows, task) for the pictures of each task from `begin` to `end`.
@@ -207,11 +206,12 @@ train::LossTerms rahf_loss(RahfModelImpl& model, const PromptCodec& codec, const
       return sum;
     };
     add("heatmap", options.heatmap_weight, [&] {
-      return for_tasks(kNumScores, kNumTasks, [&](const auto& features, auto map, const auto& pick) {
-        return heatmap_error(model.map_logits(features, map),
-                             pick(map == 0 ? batch.implausibility : batch.misalignment),
-                             options.heatmap_loss);
-      });
+      return for_tasks(
+          kNumScores, kNumTasks, [&](const auto& features, auto map, const auto& pick) {
+            return heatmap_error(model.map_logits(features, map),
+                                 pick(map == 0 ? batch.implausibility : batch.misalignment),
+                                 options.heatmap_loss);
+          });
     });
     add("score", options.score_weight, [&] {
       return for_tasks(0, kNumScores, [&](const auto& features, auto score, const auto& pick) {
@@ -223,9 +223,8 @@ train::LossTerms rahf_loss(RahfModelImpl& model, const PromptCodec& codec, const
                         encoded.mask.narrow(0, 0, count)};
     add("sequence", options.sequence_weight,
         [&] { return token_loss(model, plain, tasks.marked.to(device)); });
-    add("word", options.word_weight, [&] {
-      return word_loss(model, codec, plain, tasks.words, batch.misaligned_words);
-    });
+    add("word", options.word_weight,
+        [&] { return word_loss(model, codec, plain, tasks.words, batch.misaligned_words); });
   }
 
   if (tasks.captions.empty()) {

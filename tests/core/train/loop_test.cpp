@@ -35,7 +35,10 @@ struct Toy {
     Loop loop(place, 10, {.log_every = 1, .check_every = 5, .save_every = 3, .keep = 9});
     loop.keep("optimisation", optimisation);
     loop.keep(
-        "own", [this] { return rahf::io::TensorMap{{"seen", torch::tensor(seen)}}; },
+        "own",
+        [this] {
+          return rahf::io::TensorMap{{"seen", torch::tensor(seen)}};
+        },
         [this](const rahf::io::TensorMap& state) { seen = state.at("seen").item<std::int64_t>(); });
     loop.resume();
     loop.run({.update =
@@ -49,7 +52,10 @@ struct Toy {
                     if (update == signal_at) raise(signal);
                   },
               .values = [&] { return means.take(); },
-              .check = [&] { return RunLog::Values{{"dev", 0.5}}; }});
+              .check =
+                  [&] {
+                    return RunLog::Values{{"dev", 0.5}};
+                  }});
   }
 };
 

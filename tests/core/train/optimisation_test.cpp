@@ -76,10 +76,10 @@ TEST_CASE("Optimisation gets one gradient however an update is cut into micro-ba
 
 TEST_CASE("loss_values are the weighted means over all micro-batches", "[core][optimisation]") {
   const auto one = torch::ones({});
-  const std::vector<LossTerms> parts = {
-      {{.name = "a", .weight = 2, .sum = one * 6, .count = 3}, {.name = "b", .sum = one, .count = 1}},
-      {{.name = "a", .weight = 2, .sum = one * 2, .count = 1},
-       {.name = "b", .sum = one * 0, .count = 0}}};
+  const std::vector<LossTerms> parts = {{{.name = "a", .weight = 2, .sum = one * 6, .count = 3},
+                                         {.name = "b", .sum = one, .count = 1}},
+                                        {{.name = "a", .weight = 2, .sum = one * 2, .count = 1},
+                                         {.name = "b", .sum = one * 0, .count = 0}}};
   const auto values = loss_values(parts);
   REQUIRE(values.size() == 3);
   CHECK(values[0].first == "loss");
@@ -140,8 +140,9 @@ TEST_CASE("Optimisation stops before a step that is not finite and says why",
   Optimisation optimisation({{.name = "layer.weight", .value = w}}, plain(), 5);
   SECTION("by the gradient") {
     optimisation.backward((w * std::numeric_limits<float>::infinity()).sum());
-    REQUIRE_THROWS_MATCHES(optimisation.step(), NonFiniteError,
-                           Says("step 1 is not finite: gradient_norm inf; gradients of layer.weight"));
+    REQUIRE_THROWS_MATCHES(
+        optimisation.step(), NonFiniteError,
+        Says("step 1 is not finite: gradient_norm inf; gradients of layer.weight"));
   }
   SECTION("by a value of the update") {
     optimisation.backward(w.sum());

@@ -40,19 +40,18 @@ RunIdentity identity(const Options& options, const std::string& hash = "17") {
 
 }  // namespace
 
-TEST_CASE("RunFolder writes what the run is and takes the same run up again", "[core][run_folder]") {
+TEST_CASE("RunFolder writes what the run is and takes the same run up again",
+          "[core][run_folder]") {
   const ScratchFolder scratch;
   const auto folder = scratch / "run";
   RunFolder({.folder = folder}, identity({.steps = kSteps}));
-  CHECK(rahf::io::read_file(folder / "run.cfg") ==
-        "width = 3\nevery = 10\nstep.2.length = 7\n");
+  CHECK(rahf::io::read_file(folder / "run.cfg") == "width = 3\nevery = 10\nstep.2.length = 7\n");
   const auto facts = rahf::io::read_file(folder / "run.json");
   CHECK(facts.find("\"data.hash\": \"17\"") != std::string::npos);
   CHECK(facts.find("\"threads\": \"") != std::string::npos);
   CHECK(facts.find("\"torch\": \"2.") != std::string::npos);
 
-  RunFolder again({.folder = folder, .resume = true},
-                  identity({.every = 20, .steps = kSteps}));
+  RunFolder again({.folder = folder, .resume = true}, identity({.every = 20, .steps = kSteps}));
   CHECK_FALSE(again.checkpoints().latest());
 }
 

@@ -7,8 +7,8 @@
 #include "support/catch.h"
 #include "support/scratch.h"
 
-using rahf::train::RunLog;
 using rahf::io::read_file;
+using rahf::train::RunLog;
 
 TEST_CASE("RunLog writes a JSON line per call and an event file", "[core][run_log]") {
   const ScratchFolder scratch;

@@ -214,12 +214,12 @@ TEST_CASE("load_reward takes the default of an option that a folder is older tha
   const auto reward = tiny_reward(Variant::kMultiHead);
   save_rahf(scratch / "model", reward->model(), reward->codec().tokenizer(), {});
   auto config = io::read_file(scratch / "model/config.json");
-  const auto line = config.find("\"heatmap.norm_eps\"");
+  const auto line = config.find("\"heatmap.initial_logit\"");
   REQUIRE(line != std::string::npos);
   config.erase(line, config.find('\n', line) - line);
   io::write_atomically(scratch / "model/config.json", config);
   const auto loaded = RahfReward::load(scratch / "model");
-  CHECK(loaded->model().options().heatmap.norm_eps == RahfOptions().heatmap.norm_eps);
+  CHECK(loaded->model().options().heatmap.initial_logit == RahfOptions().heatmap.initial_logit);
 }
 
 TEST_CASE("load_reward says what is wrong with a folder", "[reward][rahf][errors]") {

@@ -108,7 +108,8 @@ TEST_CASE("CaptionStream hides, keeps or exchanges a whole phrase", "[reward][ca
   REQUIRE(shown.size() == 5);
   CHECK(std::abs(shown.at({"a", "star", CaptionStream::kHidden, "a", "cross"}) - 600) < 60);
   CHECK(std::abs(shown.at(caption) - 300) < 50);
-  CHECK(std::abs(shown.at({"a", "star", "above", "a", "cross"}) - 100) < 35);
+  CHECK(std::abs(shown.at({"a", "star", "right", "of", "a", "cross"}) - 200) < 50);
+  CHECK(std::abs(shown.at({"a", "star", "above", "a", "cross"}) - 50) < 25);
 }
 
 TEST_CASE("CaptionOptions names the share out of range", "[reward][caption_stream][errors]") {

@@ -52,8 +52,7 @@ Loss loss_of(RahfModel model, const Batch& batch, const RahfLossOptions& options
   const PromptCodec codec(tiny_tokenizer());
   const CaptionStream captions(batch.prompts, options.caption);
   std::mt19937_64 engine(seed);
-  const auto tasks =
-      rahf_tasks(model->options().variant, codec, batch, options, &captions, engine);
+  const auto tasks = rahf_tasks(model->options().variant, codec, batch, options, &captions, engine);
   Loss loss{rahf_loss(*model, codec, batch, tasks, options), {}};
   loss.total = train::loss_share(loss.terms, tasks.counts);
   return loss;
@@ -68,9 +67,12 @@ Batch rows(const Batch& batch, std::int64_t first, std::int64_t count) {
   const auto some = [&](const auto& all) {
     return std::decay_t<decltype(all)>(all.begin() + first, all.begin() + first + count);
   };
-  return {batch.images.narrow(0, first, count),         batch.scores.narrow(0, first, count),
-          batch.implausibility.narrow(0, first, count), batch.misalignment.narrow(0, first, count),
-          some(batch.prompts),                          some(batch.misaligned_words)};
+  return {batch.images.narrow(0, first, count),
+          batch.scores.narrow(0, first, count),
+          batch.implausibility.narrow(0, first, count),
+          batch.misalignment.narrow(0, first, count),
+          some(batch.prompts),
+          some(batch.misaligned_words)};
 }
 
 }  // namespace
@@ -93,11 +95,10 @@ TEST_CASE("rahf_loss leaves out what has no weight", "[reward][rahf_loss]") {
   CHECK(loss.has("sequence"));
   CHECK_FALSE(loss.has("word"));
   CHECK_FALSE(loss.has("caption"));
-  const auto captions =
-      loss_of(Variant::kMultiHead, {.heatmap_weight = 0,
-                                    .score_weight = 0,
-                                    .sequence_weight = 0,
-                                    .caption = {.weight = 1, .word_weight = 1}});
+  const auto captions = loss_of(Variant::kMultiHead, {.heatmap_weight = 0,
+                                                      .score_weight = 0,
+                                                      .sequence_weight = 0,
+                                                      .caption = {.weight = 1, .word_weight = 1}});
   CHECK(captions.terms.size() == 2);
 }
 

@@ -98,8 +98,7 @@ TEST_CASE("train_rahf gives the same whatever computes its micro-batches", "[rew
   at::set_num_threads(threads);
 }
 
-TEST_CASE("train_rahf goes through its stages, and on from within any of them",
-          "[reward][train]") {
+TEST_CASE("train_rahf goes through its stages, and on from within any of them", "[reward][train]") {
   const Place place;
   auto options = small_run();
   options.loop.keep = 99;
@@ -155,9 +154,8 @@ TEST_CASE("train_rahf learns from the pictures that a stage chooses", "[reward][
   auto options = small_run();
   options.learning.pictures = PictureChoice::kPhrases;
   options.learning.loss.caption.phrases = {"no such words", "nor these"};
-  REQUIRE_THROWS_MATCHES(
-      train_rahf(options, place.dataset, place.run("run")), ConfigError,
-      Says("no picture shows all of a prompt with one of loss.caption.phrases"));
+  REQUIRE_THROWS_MATCHES(train_rahf(options, place.dataset, place.run("run")), ConfigError,
+                         Says("no picture shows all of a prompt with one of loss.caption.phrases"));
   options.learning.loss.caption.phrases = {};
   REQUIRE_THROWS_MATCHES(options.validate(), ConfigError,
                          Says("pictures = phrases needs loss.caption.phrases"));
@@ -246,7 +244,8 @@ TEST_CASE("train_rahf stops at a loss that is not finite, before the weights are
           "[reward][train][errors]") {
   const Place place;
   auto options = small_run();
-  options.learning.optimisation.schedule = {.learning_rate = 1e30, .warmup = 0, .decay = train::Decay::kConstant};
+  options.learning.optimisation.schedule = {
+      .learning_rate = 1e30, .warmup = 0, .decay = train::Decay::kConstant};
   options.learning.optimisation.clip_norm = 0;
   options.learning.updates = 50;
   options.loop.save_every = 1;

@@ -48,7 +48,7 @@ class Loop {
     std::function<RunLog::Values()> values;      ///< For the log, since the last call. The first
                                                  ///< one is shown beside the progress bar.
     std::function<RunLog::Values()> check = {};  ///< Evaluates; empty: never.
-    double items_per_update = 0;  ///< > 0 logs a rate, "ITEMS_per_second".
+    double items_per_update = 0;                 ///< > 0 logs a rate, "ITEMS_per_second".
     std::string items = "images";
   };
 

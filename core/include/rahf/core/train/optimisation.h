@@ -39,8 +39,8 @@ struct OptimisationOptions {
   void validate() const;
 };
 
-/// From gradients to weights: accumulation, clipping, AdamW by the fused kernels, learning rate over
-/// steps, moving average, and a guard against what is not finite.
+/// From gradients to weights: accumulation, clipping, AdamW by the fused kernels, learning rate
+/// over steps, moving average, and a guard against what is not finite.
 ///
 ///     optimisation.backward(loss_share(terms, counts));  // as often as there are micro-batches
 ///     optimisation.step(loss_values(all_terms));

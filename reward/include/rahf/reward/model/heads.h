@@ -23,11 +23,11 @@ enum class HeadDesign {
               ///< convolutions; 3 x 3 convolutions in the score head.
 };
 
-/// Normalises over the channels of each pixel: layer norm (kPlain) or RMS norm (kResidual).
+/// Normalises over the channels of each pixel: layer norm (kPlain; 1e-6 is added to the variance)
+/// or RMS norm (kResidual; 1e-8 to the mean square).
 class ChannelNormImpl : public torch::nn::Cloneable<ChannelNormImpl> {
  public:
-  /// @param eps  added to the (mean) square; 0 is the design's own: 1e-6 plain, 1e-8 residual
-  ChannelNormImpl(std::int64_t channels, HeadDesign design, double eps = 0);
+  ChannelNormImpl(std::int64_t channels, HeadDesign design);
   void reset() override;
   /// @param x  [B, C, h, w]  @return the same shape
   torch::Tensor forward(const torch::Tensor& x);
@@ -35,7 +35,6 @@ class ChannelNormImpl : public torch::nn::Cloneable<ChannelNormImpl> {
  private:
   std::int64_t channels_;
   HeadDesign design_;
-  double eps_;
   torch::Tensor weight_, bias_;
 };
 TORCH_MODULE(ChannelNorm);
@@ -47,9 +46,6 @@ struct HeatmapHeadOptions {
   std::int64_t stage_convs = 2;  ///< 3 x 3 convolutions after each doubling; >= 0.
   std::int64_t readout = 192;    ///< Channels before the last convolution; > 0.
   double initial_logit = 0;      ///< Where the last bias starts; -4 suits sparse maps.
-  double norm_eps = 0;           ///< Of the norms; 0 is the design's own. Norms over few channels
-                                 ///< need more: where all of them are near 0, gradients grow with
-                                 ///< its inverse root.
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
@@ -59,9 +55,6 @@ struct HeatmapHeadOptions {
     visit("stage_convs", self.stage_convs, "3 x 3 convolutions after each doubling; >= 0");
     visit("readout", self.readout, "channels before the last convolution; > 0");
     visit("initial_logit", self.initial_logit, "where the last bias starts; -4 suits sparse maps");
-    visit("norm_eps", self.norm_eps,
-          "added to squares in norms; 0 is the design's own (1e-6 plain, 1e-8 residual), few "
-          "channels need more; >= 0");
   }
   /// @throws ConfigError naming the field. `name` is put before it.
   void validate(std::string_view name) const;

@@ -25,7 +25,8 @@ struct CaptionOptions {
   double mask_words = 0.3;     ///< Share of the places where words are hidden.
   double mask_all = 0.15;      ///< Masked captions with every word hidden: plain captioning.
   double word_weight = 0;      ///< Of the one-pass word loss on captions that are not masked.
-  std::vector<std::string> phrases = {};  ///< Of one or more words; what can stand for each other.
+  std::vector<std::string> phrases = {};  ///< Of one or more words; what can stand for each other,
+                                          ///< each beside its opposite.
   double phrase_share = 0;                ///< Of captions with a phrase: tasks on it alone.
 
   template <class Self, class Visit>
@@ -38,10 +39,12 @@ struct CaptionOptions {
     visit("mask_words", self.mask_words,
           "share of places where one or two words are hidden; in [0, 1]");
     visit("mask_all", self.mask_all, "masked captions with every word hidden; in [0, 1]");
-    visit("word_weight", self.word_weight,
-          "weight of the cross-entropy of P(misaligned) by the one-pass way on these captions; >= 0");
+    visit(
+        "word_weight", self.word_weight,
+        "weight of the cross-entropy of P(misaligned) by the one-pass way on these captions; >= 0");
     visit("phrases", self.phrases,
-          "phrases that can stand for each other, such as relations, separated by commas");
+          "phrases that can stand for each other, such as relations, each beside its opposite: "
+          "above,below,left of,right of");
     visit("phrase_share", self.phrase_share,
           "of the captions with a phrase: tasks on the phrase alone; in [0, 1]");
   }
@@ -56,9 +59,9 @@ struct CaptionOptions {
 /// "a blue circle", "a circle above a star" -> "a circle left of a star"). Likewise one sentinel
 /// hides one or two words, so that their number does not tell "left of" from "above".
 ///
-/// A task on a phrase alone hides it behind one sentinel (half of them), or keeps it or puts another
-/// phrase in its place, all of whose words are then marked.
-/// Immutable once built; thread-safe.
+/// A task on a phrase alone hides it behind one sentinel (half of them), or keeps it or puts
+/// another phrase in its place, all of whose words are then marked. The other phrase is the
+/// opposite half of the time: opposites differ the least. Immutable once built; thread-safe.
 class CaptionStream {
  public:
   static constexpr const char* kHidden =
@@ -69,7 +72,9 @@ class CaptionStream {
   CaptionTask draw(const std::vector<std::string>& caption, std::mt19937_64& engine) const;
 
   /// True if the caption holds one of the phrases.
-  bool has_phrase(const std::vector<std::string>& caption) const { return find_phrase(caption).length > 0; }
+  bool has_phrase(const std::vector<std::string>& caption) const {
+    return find_phrase(caption).length > 0;
+  }
 
   const CaptionOptions& options() const { return options_; }
 
@@ -82,6 +87,7 @@ class CaptionStream {
   };
   /// The first phrase in the caption; of no length if there is none.
   Span find_phrase(const Words& caption) const;
+  const Words& opposite(const Words& phrase) const;
   CaptionTask on_phrase(const Words& caption, Span span, std::mt19937_64& engine) const;
   CaptionTask hide(const Words& caption, std::mt19937_64& engine) const;
   CaptionTask corrupt(const Words& caption, std::mt19937_64& engine) const;

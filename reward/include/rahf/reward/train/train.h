@@ -33,9 +33,9 @@ struct LearningOptions {
   double query_lr_scale = 1;
   double position_bias_lr_scale = 1;
   RahfLossOptions loss;
-  train::OptimisationOptions optimisation{
-      .schedule = {
-          .learning_rate = 0.015, .warmup = 2000, .decay = train::Decay::kInverseSquareRoot}};
+  train::OptimisationOptions optimisation{.schedule = {.learning_rate = 0.015,
+                                                       .warmup = 2000,
+                                                       .decay = train::Decay::kInverseSquareRoot}};
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
@@ -120,8 +120,8 @@ struct TrainPlace {
   std::map<std::string, std::string> note;  ///< For the final model's metadata.
 };
 
-/// Trains RAHF and leaves in `place.run`: what a RunFolder holds, and model/, the final model folder
-/// (of the moving average where there is one).
+/// Trains RAHF and leaves in `place.run`: what a RunFolder holds, and model/, the final model
+/// folder (of the moving average where there is one).
 ///
 /// Each stage begins with the weights that the one before it ended with (their moving average where
 /// it has one), fresh moments and its own schedule; its checkpoints go on counting.
