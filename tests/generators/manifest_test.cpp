@@ -1,5 +1,6 @@
 #include "support/manifest.h"
 
+#include "rahf/core/nn/clip.h"
 #include "rahf/core/nn/layers.h"
 #include "rahf/generators/autoencoder/autoencoder_kl.h"
 #include "rahf/generators/autoencoder/vq_model.h"
@@ -48,6 +49,42 @@ TEST_CASE("UVit2DModel has the parameters of aMUSEd's at 256 and 512 pixels",
   const generators::UVit2DOptions options{.downsample = true, .upsample = true, .sample_size = 32};
   CHECK(manifest_differences(*generators::UVit2DModel(options),
                              read_manifest("amused-512.transformer")) == "");
+}
+
+TEST_CASE("CLIP has the parameters of the published towers", "[generators][manifest]") {
+  const nn::WithoutInitialisation scope;
+  const auto text = [](std::int64_t width, std::int64_t layers, std::int64_t heads,
+                       nn::ClipActivation activation) {
+    return nn::ClipTextOptions{.hidden_size = width,
+                               .intermediate_size = 4 * width,
+                               .num_hidden_layers = layers,
+                               .num_attention_heads = heads,
+                               .hidden_act = activation,
+                               .projection_dim = width};
+  };
+  const auto large = text(768, 12, 12, nn::ClipActivation::kQuickGelu);
+  CHECK(manifest_differences(*nn::ClipText(large), read_manifest("sd15.text_encoder")) == "");
+  CHECK(manifest_differences(*nn::ClipText(large, nn::ClipHead::kProjection),
+                             read_manifest("amused.text_encoder")) == "");
+  CHECK(manifest_differences(*nn::ClipText(text(1024, 23, 16, nn::ClipActivation::kGelu)),
+                             read_manifest("sd21.text_encoder")) == "");
+  const nn::ClipOptions whole{.text_config = large,
+                              .vision_config = {.hidden_size = 1024,
+                                                .intermediate_size = 4096,
+                                                .num_hidden_layers = 24,
+                                                .num_attention_heads = 16,
+                                                .patch_size = 14},
+                              .projection_dim = 768};
+  CHECK(manifest_differences(*nn::Clip(whole), read_manifest("clip-vit-l14")) == "");
+  const nn::ClipOptions huge{.text_config = text(1024, 24, 16, nn::ClipActivation::kGelu),
+                             .vision_config = {.hidden_size = 1280,
+                                               .intermediate_size = 5120,
+                                               .num_hidden_layers = 32,
+                                               .num_attention_heads = 16,
+                                               .patch_size = 14,
+                                               .hidden_act = nn::ClipActivation::kGelu},
+                             .projection_dim = 1024};
+  CHECK(manifest_differences(*nn::Clip(huge), read_manifest("clip-vit-h14.pickscore")) == "");
 }
 
 TEST_CASE("manifest_differences names what is surplus, missing or misshapen",

@@ -7,6 +7,7 @@
 
 #include "rahf/core/error.h"
 #include "rahf/core/io/atomic_file.h"
+#include "rahf/reward/model/clip_score.h"
 #include "rahf/reward/model/colour_reward.h"
 #include "rahf/reward/model/command_reward.h"
 #include "rahf/reward/model/rahf.h"
@@ -20,6 +21,10 @@ using Config = nlohmann::json;
 
 std::unique_ptr<Reward> load_rahf(const Folder& folder, const Config&, torch::Device device) {
   return RahfReward::load(folder, device);
+}
+
+std::unique_ptr<Reward> load_clip(const Folder& folder, const Config&, torch::Device device) {
+  return ClipScoreReward::load(folder, device);
 }
 
 std::unique_ptr<Reward> load_colour(const Folder&, const Config& config, torch::Device device) {
@@ -55,6 +60,7 @@ std::unique_ptr<Reward> load_script(const Folder& folder, const Config& config,
 
 const std::vector<RewardKind>& reward_kinds() {
   static const std::vector<RewardKind> kinds = {{"RahfModel", load_rahf},
+                                                {"clip", load_clip},
                                                 {"ColourShare", load_colour},
                                                 {"Command", load_command},
                                                 {"TorchScript", load_script}};
@@ -65,8 +71,10 @@ std::unique_ptr<Reward> load_reward(const std::filesystem::path& folder, torch::
   const auto file = (folder / "config.json").string();
   try {
     const auto config = Config::parse(io::read_file(file));
-    const auto architecture =
-        config.is_object() ? config.value("architecture", std::string()) : std::string();
+    std::string architecture;
+    if (config.is_object()) {
+      architecture = config.value("architecture", config.value("model_type", std::string()));
+    }
     std::string names;
     for (const auto& kind : reward_kinds()) {
       if (kind.architecture == architecture) return kind.load(folder, config, device);

@@ -239,7 +239,8 @@ TEST_CASE("load_reward says what is wrong with a folder", "[reward][rahf][errors
   SECTION("another architecture") {
     replace("RahfModel", "OtherModel");
     REQUIRE_THROWS_MATCHES(load_reward(folder), CheckpointError,
-                           Says("architecture must be one of RahfModel, ColourShare, Command, TorchScript, got 'OtherModel'"));
+                           Says("architecture must be one of RahfModel, clip, ColourShare, "
+                                "Command, TorchScript, got 'OtherModel'"));
   }
   SECTION("an option that is not known") {
     replace("\"variant\"", "\"varian\"");

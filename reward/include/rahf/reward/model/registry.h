@@ -22,7 +22,8 @@ struct RewardKind {
 /// All of them.
 const std::vector<RewardKind>& reward_kinds();
 
-/// Loads the reward whose model folder this is, by the `architecture` in its config.json.
+/// Loads the reward whose model folder this is, by the `architecture` in its config.json, or by the
+/// `model_type` of Hugging Face's (`clip`: CLIPScore).
 /// @throws CheckpointError if the folder holds no known reward, or its weights do not fit.
 std::unique_ptr<Reward> load_reward(const std::filesystem::path& folder,
                                     torch::Device device = torch::kCPU);
