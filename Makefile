@@ -109,6 +109,7 @@ endif
 	@touch $@
 
 assets: program
+	@tools/make_generators.sh build/rahf
 	@tools/make_assets.sh build/rahf
 
 # One version of the formatter everywhere: they differ in small things.

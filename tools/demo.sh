@@ -22,7 +22,7 @@ phase() {
   [ -z "$name" ] || printf '\n== demo: %s\n' "$name"
 }
 
-rm -rf "$demo/world" "$demo/data.h5" "$demo/run" "$demo/predictions" "$demo/overview.png"
+rm -rf "$demo/diffusion-tiny" "$demo/muse-tiny" "$demo/world" "$demo/data.h5" "$demo/run" "$demo/predictions" "$demo/overview.png"
 mkdir -p "$demo"
 
 phase "draw 2000 pictures, and have three people each say what is wrong with them"
@@ -39,9 +39,19 @@ phase "measure it before and after, on held-out prompts"
 run evaluate --model "$shipped,$demo/run/model" --data "$demo/data.h5" --split test \
   --truth "$demo/world/truth.h5"
 
-phase "judge held-out pictures, beside what people said"
+phase "sample the tiny generators, and let the reward judge what they made"
+samples=
+for generator in diffusion-tiny muse-tiny; do
+  run generate --generator "examples/assets/$generator" --seed 7 --steps 12 --guidance 1.5 \
+    --prompts configs/prompts/easy-held-out.txt --out "$demo/$generator"
+  run predict --model "$demo/run/model" --prompts "$demo/$generator/prompts.csv" \
+    --out "$demo/$generator/judged" --quiet >/dev/null
+  samples=$samples,$demo/$generator/prompts.csv
+done
+
+phase "judge held-out pictures, beside what people said, and some of the generators'"
 pictures=$(run overview --json --model "$demo/run/model" --data "$demo/data.h5" --split test \
-  --out "$demo/overview.png" | grep -o '[0-9][0-9]*\.png' | sed "s|^|$demo/world/pictures/|")
+  --samples "${samples#,}" --out "$demo/overview.png" | grep -o '[0-9][0-9]*\.png' | sed "s|^|$demo/world/pictures/|")
 {
   echo file,prompt
   sed -n 's|^{"image":"\([^"]*\)","prompt":"\([^"]*\)".*|pictures/\1,"\2"|p' \
@@ -54,5 +64,6 @@ run predict --model "$demo/run/model" $pictures --prompts "$demo/world/prompts.c
 phase ""
 printf '\n== demo: done in %s s\n' $(($(date +%s) - began))
 echo "   $demo/overview.png            pictures, struck words, both heatmaps and scores, beside the truth"
+echo "   $demo/*-tiny/grid.png           what the generators made; judged/ holds each with its heatmaps"
 echo "   $demo/predictions/*.overlay.png  one picture each; all numbers in predictions.json and .csv"
 echo "   tensorboard --logdir $demo/run   the minute of training"

@@ -10,6 +10,7 @@
 
 #include "finetuning.h"
 #include "picture_judge.h"
+#include "rahf/core/io/atomic_file.h"
 #include "rahf/core/io/prompt_file.h"
 #include "rahf/generators/registry.h"
 #include "rahf/reward/model/registry.h"

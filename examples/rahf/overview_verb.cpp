@@ -2,8 +2,10 @@
 #include <array>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "outputs.h"
+#include "picture_requests.h"
 #include "rahf/core/io/image_file.h"
 #include "rahf/core/random.h"
 #include "rahf/reward/data/dataset.h"
@@ -18,6 +20,8 @@ struct OverviewOptions {
   std::string model;
   std::vector<std::string> data;
   std::string split = "test";
+  std::vector<std::string> samples;
+  std::int64_t samples_each = 3;
   std::string out;
   std::int64_t count = 8;
   std::uint64_t seed = 0;
@@ -29,6 +33,9 @@ struct OverviewOptions {
     visit("model", self.model, "folder of the reward");
     visit("data", self.data, "dataset files, separated by commas");
     visit("split", self.split, "which pictures: train, dev, test or all");
+    visit("samples", self.samples,
+          "prompts.csv files of 'rahf generate', whose pictures come last; separated by commas");
+    visit("samples_each", self.samples_each, "pictures of each of these, from the first; > 0");
     visit("out", self.out, "picture to write (.png, .jpg, .webp)");
     visit("count", self.count, "pictures on the sheet; > 0");
     visit("seed", self.seed, "which pictures are drawn");
@@ -37,6 +44,7 @@ struct OverviewOptions {
   }
   void validate() const {
     if (count <= 0) throw UsageError("--count must be > 0");
+    if (samples_each <= 0) throw UsageError("--samples-each must be > 0");
     if (!(threshold >= 0 && threshold <= 1)) throw UsageError("--threshold must be in [0, 1]");
   }
 };
@@ -109,6 +117,15 @@ int run_overview(const std::vector<std::string>& arguments) {
     pictures.push_back(sample.picture);
     requests.push_back({sample.image, sample.prompt});
   }
+  for (const auto& list : options.samples) {
+    auto drawn = collect_requests(std::nullopt, list, {});
+    drawn.resize(std::min(std::ssize(drawn), std::ptrdiff_t{options.samples_each}));
+    for (auto& request : drawn) {
+      pictures.push_back(io::read_image(request.picture));
+      requests.push_back(std::move(request));
+    }
+  }
+  samples.resize(requests.size());  // nobody judged what was generated
   auto predictions = reward::predict_batch(*model, std::move(pictures), requests);
   std::vector<reward::ReportRow> rows;
   for (std::size_t i = 0; i < samples.size(); ++i) {
@@ -118,7 +135,9 @@ int run_overview(const std::vector<std::string>& arguments) {
 
   if (common.json) {
     auto names = nlohmann::ordered_json::array();
-    for (const auto& row : rows) names.push_back(row.truth.image);
+    for (const auto& row : rows) {
+      if (row.judged_by_people()) names.push_back(row.truth.image);
+    }
     const nlohmann::ordered_json object = {{"out", options.out}, {"pictures", names}};
     using Handler = nlohmann::ordered_json::error_handler_t;
     std::cout << object.dump(2, ' ', false, Handler::replace) << '\n';

@@ -5,6 +5,7 @@
 #include "outputs.h"
 #include "rahf/world/write_world.h"
 #include "verbs.h"
+#include "world_options.h"
 
 namespace rahf::program {
 namespace {
@@ -14,7 +15,7 @@ struct WorldVerbOptions {
   std::uint64_t seed = 0;
   std::string out;
   bool clean = false;
-  world::WorldOptions world;
+  WorldChoice world;
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
@@ -22,7 +23,7 @@ struct WorldVerbOptions {
     visit("seed", self.seed, "picture i depends on the seed, i and the options alone; >= 0");
     visit("out", self.out, "folder to write to (required)");
     visit("clean", self.clean, "neither flaws nor mismatches");
-    world::WorldOptions::fields(self.world, visit);
+    WorldChoice::fields(self.world, visit);
   }
 };
 
@@ -42,7 +43,8 @@ int run_world(const std::vector<std::string>& arguments) {
   const auto validate = [&] {
     require_option("out", options.out);
     if (options.count <= 0) throw UsageError("--count must be > 0");
-    options.world.validate();
+    options.world.complete(parsed);
+    options.world.options.validate();
   };
   if (parse_verb(command, arguments, common, parsed, validate)) return 0;
   const std::filesystem::path out(options.out);
@@ -50,10 +52,11 @@ int run_world(const std::vector<std::string>& arguments) {
   check_output(out / "annotations.jsonl", {}, [&](const std::string&) {
     return std::filesystem::exists(out / "truth.h5");  // else they are people's
   });
-  if (options.clean) options.world.flawed_share = options.world.mismatched_share = 0;
+  auto& world = options.world.options;
+  if (options.clean) world.flawed_share = world.mismatched_share = 0;
 
   const auto summary =
-      world::write_world(options.out, options.count, options.world, Randomness(options.seed));
+      world::write_world(options.out, options.count, world, Randomness(options.seed));
   if (common.json) {
     const nlohmann::ordered_json result = {{"out", options.out},
                                            {"pictures", summary.pictures},

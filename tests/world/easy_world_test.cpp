@@ -1,9 +1,10 @@
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <set>
 
 #include "rahf/core/error.h"
+#include "rahf/core/io/prompt_file.h"
 #include "rahf/world/caption.h"
 #include "rahf/world/captions_of_one_group.h"
 #include "rahf/world/picture_stream.h"
@@ -11,6 +12,7 @@
 #include "rahf/world/render.h"
 #include "rahf/world/verdict.h"
 #include "support/catch.h"
+#include "support/paths.h"
 
 using namespace rahf::world;
 using rahf::Prompts;
@@ -50,6 +52,16 @@ TEST_CASE("captions_of_one_group are 288, a quarter held out, no pair of words u
     }
   }
   CHECK(seen.size() == 3 * 2 + 3 * 8 + 3 * 6 + 2 * 8 + 2 * 6 + 8 * 6);
+}
+
+TEST_CASE("The prompt files are the captions of one group", "[world][caption]") {
+  const auto folder = rahf::test::source_folder() / "configs/prompts";
+  for (const auto& [file, part] : {std::pair{"easy-learn.txt", CaptionPart::kLearn},
+                                   std::pair{"easy-held-out.txt", CaptionPart::kHeldOut}}) {
+    std::vector<std::string> texts;
+    for (const auto& prompt : rahf::io::read_prompts(folder / file)) texts.push_back(prompt.text);
+    CHECK((texts == captions_of_one_group(part)));
+  }
 }
 
 TEST_CASE("PictureStream draws the same pictures however a stretch is cut", "[world][stream]") {

@@ -57,7 +57,7 @@ std::int64_t draw_marked_prompt(Canvas& canvas, std::int64_t y, std::string_view
 
 std::optional<double> true_score(const Sample& truth, std::string_view name) {
   const auto it = std::find(kScoreNames.begin(), kScoreNames.end(), name);
-  if (it == kScoreNames.end()) return {};
+  if (it == kScoreNames.end() || truth.prompt.empty()) return {};
   return truth.scores[static_cast<std::size_t>(it - kScoreNames.begin())];
 }
 
@@ -73,13 +73,17 @@ void draw_row(Canvas& canvas, std::int64_t top, const ReportRow& row,
   const auto fitted = fit(prediction.picture);
   draw_tile(canvas, 0, top, fitted);
   draw_tile(canvas, 1, top, map_tile(fitted, prediction.implausibility, 0));
-  draw_tile(canvas, 2, top, map_tile(fitted, truth.implausibility, 0));
   draw_tile(canvas, 3, top, map_tile(fitted, prediction.misalignment, 1));
-  draw_tile(canvas, 4, top, map_tile(fitted, truth.misalignment, 1));
+  if (row.judged_by_people()) {
+    draw_tile(canvas, 2, top, map_tile(fitted, truth.implausibility, 0));
+    draw_tile(canvas, 4, top, map_tile(fitted, truth.misalignment, 1));
+  }
 
   auto y = draw_marked_prompt(canvas, top, "predicted", prediction.prompt,
                               prediction.missed_words(threshold));
-  y = draw_marked_prompt(canvas, y, "people", truth.prompt, truth.misaligned_words);
+  if (row.judged_by_people()) {
+    y = draw_marked_prompt(canvas, y, "people", truth.prompt, truth.misaligned_words);
+  }
   for (std::size_t k = 0; k < prediction.scores.size(); ++k, y += line_height(kScale)) {
     const auto& name = score_names.at(k);
     draw_score(canvas, kTextX, y, kTextWidth, name, prediction.scores[k], true_score(truth, name),

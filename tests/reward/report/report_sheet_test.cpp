@@ -92,3 +92,15 @@ TEST_CASE("report_sheet has a row per picture of any size", "[reward][report_she
   CHECK(three.width == one.width);
   CHECK(three.height == one.height + 2 * 232);
 }
+
+TEST_CASE("report_sheet leaves the people's places empty where nobody judged a picture",
+          "[reward][report_sheet]") {
+  const auto judged = plain_row(64, 64);
+  auto unjudged = judged;
+  unjudged.truth = {};
+  CHECK_FALSE(unjudged.judged_by_people());
+  const auto bare = report_sheet({unjudged}, kNames, 0.5);
+  CHECK_FALSE((bare == report_sheet({judged}, kNames, 0.5)));
+  unjudged.truth.implausibility = torch::full({16, 16}, 255, torch::kByte);
+  CHECK((bare == report_sheet({unjudged}, kNames, 0.5)));
+}

@@ -12,7 +12,9 @@ namespace rahf::reward {
 /// What a reward said about a picture, beside what people said.
 struct ReportRow {
   Prediction prediction;
-  Sample truth;
+  Sample truth;  ///< As it is by default if nobody judged the picture.
+
+  bool judged_by_people() const { return !truth.prompt.empty(); }
 };
 
 /// One picture to look at, a row per picture: the picture; each heatmap beside the true one; the
