@@ -33,6 +33,21 @@ def tiny_unet():
         cross_attention_dim=128, attention_head_dim=4)
 
 
+def tiny_pipeline():
+    from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline
+    vae = AutoencoderKL(
+        block_out_channels=(32, 64, 64), layers_per_block=1, latent_channels=8,
+        down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3)
+    pipeline = StableDiffusionPipeline(
+        vae=vae.eval(), unet=tiny_unet().eval(), text_encoder=None, tokenizer=None,
+        scheduler=DDIMScheduler(
+            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1,
+            clip_sample=False, set_alpha_to_one=False),
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
 def vae_decoder():
     from diffusers import AutoencoderKL
     model = AutoencoderKL(
@@ -121,8 +136,17 @@ def references(folder, threads):
     amused = network(amused_network, torch.zeros(2, 16, 16, dtype=torch.long),
                      torch.zeros(2, 77, 768), torch.zeros(2, 768))
     muse = tiny_muse().eval()
+    made = []
+
+    def tiny_ddim():
+        if not made:
+            made.append(tiny_pipeline())
+        states = torch.zeros(16, 77, 128)
+        made[0](prompt_embeds=states, negative_prompt_embeds=states, num_inference_steps=50,
+                guidance_scale=2.0, output_type="pt")
 
     return {
+        "tiny_ddim/16/real_time": (tiny_ddim, 16),
         "decode/png": (decode("bench.png"), 1),
         "decode/jpeg": (decode("bench.jpg"), 1),
         "resize/bilinear": (lambda: picture.resize((224, 224), Image.BILINEAR), 1),

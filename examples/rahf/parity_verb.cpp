@@ -16,6 +16,7 @@ namespace {
 const std::map<std::string, nn::ParityModule>& modules() {
   static const std::map<std::string, nn::ParityModule> all = {
       {"clip", nn::clip_outputs},
+      {"scheduler", generators::scheduler_outputs},
       {"t5", nn::t5_outputs},
       {"unet", generators::unet_outputs},
       {"uvit", generators::uvit_outputs},

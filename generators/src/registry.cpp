@@ -4,6 +4,7 @@
 #include <string>
 
 #include "rahf/core/error.h"
+#include "rahf/generators/diffusion/stable_diffusion.h"
 #include "rahf/generators/muse/amused.h"
 #include "rahf/generators/pipeline_folder.h"
 
@@ -13,13 +14,20 @@ namespace {
 
 using Load = std::unique_ptr<Generator> (*)(const PipelineFolder& folder, c10::Device device);
 
+std::unique_ptr<Generator> muse(const PipelineFolder& folder, c10::Device device) {
+  return load_amused(folder, device);
+}
+
+std::unique_ptr<Generator> diffusion(const PipelineFolder& folder, c10::Device device) {
+  return load_stable_diffusion(folder, device);
+}
+
 /// Every kind: one line per _class_name of a pipeline.
 const std::map<std::string, Load>& loaders() {
   static const std::map<std::string, Load> all = {
-      {"AmusedPipeline",
-       [](const PipelineFolder& folder, c10::Device device) -> std::unique_ptr<Generator> {
-         return load_amused(folder, device);
-       }},
+      {"AmusedPipeline", muse},
+      {"StableDiffusionInpaintPipeline", diffusion},
+      {"StableDiffusionPipeline", diffusion},
   };
   return all;
 }

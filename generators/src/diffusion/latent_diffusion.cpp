@@ -468,8 +468,14 @@ torch::Tensor LatentDiffusion::clean_estimate(const torch::Tensor& prediction,
 
 // --- Weights ---------------------------------------------------------------------------------
 
+void LatentDiffusion::train_adapter(nn::Lora adapter) {
+  for (auto& one : parts_.trainable()) one.value.set_requires_grad(false);
+  adapter_.emplace(std::move(adapter));
+  weights_.reset();
+}
+
 std::vector<OptimisedParameter> LatentDiffusion::trainable() {
-  auto parameters = parts_.trainable();
+  auto parameters = adapter_ ? adapter_->parameters() : parts_.trainable();
   if (!weights_) weights_.emplace(parameters);
   return parameters;
 }
@@ -479,6 +485,12 @@ void LatentDiffusion::update_old(double decay) {
   weights_->update_old(decay);
 }
 
-void LatentDiffusion::save(const std::filesystem::path& folder) const { parts_.save(folder); }
+void LatentDiffusion::save(const std::filesystem::path& folder) const {
+  if (adapter_) {
+    adapter_->save(folder, "unet");
+  } else {
+    parts_.save(folder);
+  }
+}
 
 }  // namespace rahf::generators

@@ -25,8 +25,9 @@ std::vector<double> spaced_timesteps(const SchedulerOptions& options, std::int64
             static_cast<double>(options.steps_offset);
         break;
       case Spacing::kTrailing:
-        t = std::nearbyint(static_cast<double>(count) *
-                           (1 - static_cast<double>(i) / static_cast<double>(num_steps))) -
+        t = std::nearbyint(static_cast<double>(count) -
+                           static_cast<double>(i) *
+                               (static_cast<double>(count) / static_cast<double>(num_steps))) -
             1;
         break;
       case Spacing::kLinspace:

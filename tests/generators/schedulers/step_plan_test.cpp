@@ -5,7 +5,8 @@
 #include <cmath>
 #include <string>
 
-#include "rahf/core/io/safetensors.h"
+#include "rahf/core/nn/parity.h"
+#include "rahf/generators/parity.h"
 #include "support/catch.h"
 #include "support/paths.h"
 
@@ -34,27 +35,10 @@ TEST_CASE("A step plan walks the reference's trajectory when predictions and noi
       "dpm_solver_trailing", "flow", "flow_grpo", "ddpo", "ddpo_half");
   INFO(name);
   const auto folder = rahf::test::fixtures() / "schedulers" / name;
-  const auto test = io::read_safetensors(folder / "case.safetensors").tensors;
-  const auto T = test.at("timesteps").size(0), B = test.at("start").size(0);
-  const auto plan = plan_steps(scheduler_options(folder / "scheduler_config.json"), T,
-                               test.at("stochasticity").item<float>());
-  REQUIRE(plan.size() == T);
-  CHECK(largest_difference(plan.timesteps, test.at("timesteps")) <= 1e-3);
-  torch::Tensor x = test.at("start"), clean;
-  for (std::int64_t i = 0; i < T; ++i) {
-    INFO("step " << i);
-    const auto step = take_step(plan, all_at(i, B), x, test.at("predictions")[i], clean);
-    x = step.mean + step.std * test.at("noise")[i];
-    clean = step.clean;
-    const auto& expected = test.at("states")[i];
-    CHECK(largest_difference(x, expected) <=
-          1e-5 * std::max(1.0, expected.abs().max().item<double>()));
-    if (!test.contains("log_prob")) continue;
-    // Of the reference's own states: a log-probability magnifies their rounding by 1 / std.
-    const auto& before = i == 0 ? test.at("start") : test.at("states")[i - 1];
-    const auto from_there = take_step(plan, all_at(i, B), before, test.at("predictions")[i]);
-    const auto log_prob = step_log_prob(from_there, expected).mean({1, 2});
-    CHECK(largest_difference(log_prob, test.at("log_prob")[i]) <= 1e-5);
+  const auto test = nn::ParityCase::read(folder / "case.safetensors");
+  for (const auto& one : nn::parity_differences(scheduler_outputs(folder, test), test.expected)) {
+    INFO(one.output);
+    CHECK(one.largest <= (one.output == "timesteps" ? 1e-3 : 1e-5));
   }
 }
 

@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "rahf/core/generator.h"
+#include "rahf/core/nn/lora.h"
 #include "rahf/generators/policy_weights.h"
 #include "rahf/generators/schedulers/forward_process.h"
 #include "rahf/generators/schedulers/scheduler_options.h"
@@ -100,6 +101,10 @@ class LatentDiffusion : public Generator {
   torch::Tensor clean_estimate(const torch::Tensor& prediction,
                                const Corrupted& corrupted) override;
 
+  /// The network's layers, for nn::Lora to be put on.
+  torch::nn::Module& network() { return *parts_.network; }
+  /// Trains and saves this adapter of network() from now on, and nothing else.
+  void train_adapter(nn::Lora adapter);
   std::vector<OptimisedParameter> trainable() override;
   void update_old(double decay) override;
   void save(const std::filesystem::path& folder) const override;
@@ -123,6 +128,7 @@ class LatentDiffusion : public Generator {
   LatentDiffusionOptions options_;
   torch::Device device_;
   ForwardProcess forward_;
+  std::optional<nn::Lora> adapter_;
   std::optional<PolicyWeights> weights_;  ///< Since trainable() was first asked for.
 };
 
