@@ -8,7 +8,9 @@
 
 #include "rahf/core/error.h"
 #include "rahf/generators/pretrain/autoencoder_training.h"
+#include "rahf/generators/pretrain/clip_training.h"
 #include "rahf/generators/pretrain/diffusion_pretraining.h"
+#include "rahf/generators/pretrain/muse_pretraining.h"
 #include "rahf/world/caption.h"
 #include "rahf/world/captions_of_one_group.h"
 #include "rahf/world/picture_stream.h"
@@ -37,7 +39,8 @@ struct PretrainVerbOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit("kind", self.kind, "what is pretrained: an autoencoder, vq or vae, or a generator, diffusion or muse "
+    visit("kind", self.kind,
+          "what is pretrained: an autoencoder, vq or vae, a generator, diffusion or muse, or clip "
           "(required)");
     visit("out", self.out, "folder of the run (required)");
     visit("resume", self.resume, "go on with the run in --out if there is one");
@@ -120,14 +123,15 @@ int pretrain(const std::vector<std::string>& arguments, Train&& train) {
   auto fields = verb_fields(options, common);
   for (auto& field : option_fields(training)) fields.push_back(std::move(field));
   for (auto& field : option_fields(judge)) fields.push_back(std::move(field));
-  const CommandLine command{
-      .usage = "rahf pretrain --config FILE --out RUN [--resume]",
-      .summary =
-          "Trains a model on pictures of the closed world from the start, and leaves a run folder:\n"
-          "run.cfg, metrics.jsonl, TensorBoard events, checkpoints/, and model/. The options below\n"
-          "are those of the kind that --kind or the config file names.",
-      .options = std::move(fields),
-      .positional = {}};
+  const CommandLine command{.usage = "rahf pretrain --config FILE --out RUN [--resume]",
+                            .summary =
+                                "Trains a model on pictures of the closed world from the start, "
+                                "and leaves a run folder:\n"
+                                "run.cfg, metrics.jsonl, TensorBoard events, checkpoints/, and "
+                                "model/. The options below\n"
+                                "are those of the kind that --kind or the config file names.",
+                            .options = std::move(fields),
+                            .positional = {}};
   const auto validate = [&] {
     require_option("kind", options.kind);
     options.world.complete(parsed, "world.");
@@ -166,14 +170,27 @@ int pretrain(const std::vector<std::string>& arguments, Train&& train) {
 }  // namespace
 
 int run_pretrain(const std::vector<std::string>& arguments) {
-  using generators::DiffusionPretraining;
+  using generators::ClipTraining, generators::DiffusionPretraining, generators::MusePretraining;
   using generators::VaeTraining, generators::VqTraining;
   const auto kind = kind_of(arguments);
   if (kind == "diffusion") {
     return pretrain<DiffusionPretraining, SampleJudge>(
-        arguments, [](const auto& options, const auto& pictures, const auto& place,
-                      SampleJudge& judge) {
+        arguments,
+        [](const auto& options, const auto& pictures, const auto& place, SampleJudge& judge) {
           generators::train_diffusion(options, pictures, place, std::ref(judge));
+        });
+  }
+  if (kind == "muse") {
+    return pretrain<MusePretraining, SampleJudge>(
+        arguments,
+        [](const auto& options, const auto& pictures, const auto& place, SampleJudge& judge) {
+          generators::train_muse(options, pictures, place, std::ref(judge));
+        });
+  }
+  if (kind == "clip") {
+    return pretrain<ClipTraining, NoJudge>(
+        arguments, [](const auto& options, const auto& pictures, const auto& place, NoJudge&) {
+          generators::train_clip(options, pictures, place);
         });
   }
   if (kind == "vae") {
@@ -188,7 +205,7 @@ int run_pretrain(const std::vector<std::string>& arguments) {
           generators::train_vq(options, pictures, place);
         });
   }
-  throw UsageError("--kind must be vq, vae, diffusion or muse, got '" + kind + "'");
+  throw UsageError("--kind must be vq, vae, diffusion, muse or clip, got '" + kind + "'");
 }
 
 }  // namespace rahf::program

@@ -59,7 +59,7 @@ TEST_CASE("rahf pretrain refuses what it does not know", "[program][pretrain]") 
   const ScratchFolder scratch;
   const Captured out(std::cout), err(std::cerr);
   CHECK(run_program({"pretrain", "--kind=gan", "--out", (scratch / "run").string()}) == 2);
-  CHECK(err.text().find("--kind must be vq, vae, diffusion or muse, got 'gan'") !=
+  CHECK(err.text().find("--kind must be vq, vae, diffusion, muse or clip, got 'gan'") !=
         std::string::npos);
   CHECK(run_program({"pretrain", "--out", (scratch / "run").string()}) == 2);
   CHECK(err.text().find("--kind is required") != std::string::npos);
