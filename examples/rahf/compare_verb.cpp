@@ -52,15 +52,6 @@ struct CompareVerbOptions {
   }
 };
 
-nlohmann::ordered_json to_json(const SideBySide& row) {
-  nlohmann::ordered_json shares;
-  for (std::size_t i = 0; i < row.shares.size(); ++i) {
-    shares[std::string(kSideBySideAnswers[i])] = row.shares[i];
-  }
-  return {{"before", row.before},     {"after", row.after},         {"gain", row.gain.value},
-          {"gain_low", row.gain.low}, {"gain_high", row.gain.high}, {"shares", std::move(shares)}};
-}
-
 }  // namespace
 
 int run_compare(const std::vector<std::string>& arguments) {
@@ -97,13 +88,11 @@ int run_compare(const std::vector<std::string>& arguments) {
   const auto table =
       side_by_side(scores[0], scores[1], judge->score_names(), prompts, options.answers);
   if (common.json) {
-    nlohmann::ordered_json rows;
-    for (const auto& row : table) rows[row.score] = to_json(row);
     const nlohmann::ordered_json result = {{"before", options.before},
                                            {"after", options.after},
                                            {"judge", options.judge},
                                            {"pairs", prompts.size()},
-                                           {"scores", std::move(rows)}};
+                                           {"scores", side_by_side_json(table)}};
     std::cout << result.dump(2) << '\n';
   } else {
     std::cout << side_by_side_text(table);

@@ -94,20 +94,6 @@ nlohmann::ordered_json to_json(const train::RunLog::Values& values) {
   return all;
 }
 
-nlohmann::ordered_json to_json(const std::vector<SideBySide>& table) {
-  nlohmann::ordered_json all = nlohmann::ordered_json::object();
-  for (const auto& row : table) {
-    nlohmann::ordered_json shares;
-    for (std::size_t i = 0; i < row.shares.size(); ++i) {
-      shares[std::string(kSideBySideAnswers[i])] = row.shares[i];
-    }
-    all[row.score] = {{"before", row.before},       {"after", row.after},
-                      {"gain", row.gain.value},     {"gain_low", row.gain.low},
-                      {"gain_high", row.gain.high}, {"shares", std::move(shares)}};
-  }
-  return all;
-}
-
 // Before against after, as this judge sees them.
 std::vector<SideBySide> compared(const PictureJudge& judge, const rl::FinetuneResult& result) {
   return side_by_side(judge.scores(result.pictures_before, result.prompts),
@@ -121,8 +107,8 @@ nlohmann::ordered_json Finetuned::json() const {
   auto all = facts;
   all["model"] = model;
   all["objective"] = objective;
-  all["by_reward"] = to_json(by_reward);
-  all["by_judge"] = to_json(by_judge);
+  all["by_reward"] = side_by_side_json(by_reward);
+  all["by_judge"] = side_by_side_json(by_judge);
   return all;
 }
 

@@ -1,5 +1,4 @@
 #include <chrono>
-#include <cstdio>
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -50,12 +49,6 @@ struct GenerateVerbOptions {
   }
 };
 
-std::string file_name(std::int64_t index) {
-  char name[32];
-  std::snprintf(name, sizeof name, "%05lld.png", static_cast<long long>(index));
-  return name;
-}
-
 }  // namespace
 
 int run_generate(const std::vector<std::string>& arguments) {
@@ -86,7 +79,7 @@ int run_generate(const std::vector<std::string>& arguments) {
                   [&](std::int64_t first, const torch::Tensor& images) {
                     shown.push_back(images.to(torch::kCPU, torch::kFloat));
                     for (std::int64_t i = 0; i < images.size(0); ++i) {
-                      const auto name = file_name(first + i);
+                      const auto name = picture_file_name(first + i);
                       io::write_image(folder / name, to_image(shown.back()[i]));
                       table += io::csv_line({name, prompts[first + i].text});
                       files.push_back((folder / name).string());

@@ -1,6 +1,7 @@
 #include "sampling.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <vector>
 
 #include "rahf/core/io/prompt_file.h"
@@ -49,6 +50,12 @@ torch::Tensor sample_pictures(Generator& generator, const Prompts& prompts,
                     all.push_back(images.to(torch::kCPU, torch::kFloat));
                   });
   return torch::cat(all);
+}
+
+std::string picture_file_name(std::int64_t index) {
+  char name[32];
+  std::snprintf(name, sizeof name, "%05lld.png", static_cast<long long>(index));
+  return name;
 }
 
 Prompts prompts_option(const std::string& prompt, const std::string& prompts, std::int64_t times) {

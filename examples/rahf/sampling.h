@@ -46,6 +46,9 @@ void sample_pictures(
 torch::Tensor sample_pictures(Generator& generator, const Prompts& prompts,
                               const SamplingOptions& options, std::uint64_t seed);
 
+/// "00007.png" for picture number 7.
+std::string picture_file_name(std::int64_t index);
+
 /// Those of options `prompt` and `prompts` (a file), of which one must be given; each `times` in a
 /// row.
 /// @throws UsageError, FileError

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 #include <map>
+#include <nlohmann/json.hpp>
 
 #include "rahf/core/error.h"
 
@@ -60,6 +61,20 @@ std::vector<SideBySide> side_by_side(const torch::Tensor& before, const torch::T
     table.push_back(std::move(row));
   }
   return table;
+}
+
+nlohmann::ordered_json side_by_side_json(const std::vector<SideBySide>& table) {
+  auto all = nlohmann::ordered_json::object();
+  for (const auto& row : table) {
+    nlohmann::ordered_json shares;
+    for (std::size_t i = 0; i < row.shares.size(); ++i) {
+      shares[std::string(kSideBySideAnswers[i])] = row.shares[i];
+    }
+    all[row.score] = {{"before", row.before},       {"after", row.after},
+                      {"gain", row.gain.value},     {"gain_low", row.gain.low},
+                      {"gain_high", row.gain.high}, {"shares", std::move(shares)}};
+  }
+  return all;
 }
 
 std::string side_by_side_text(const std::vector<SideBySide>& table) {

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,6 +48,9 @@ struct SideBySide {
 std::vector<SideBySide> side_by_side(const torch::Tensor& before, const torch::Tensor& after,
                                      const std::vector<std::string>& score_names,
                                      const Prompts& prompts, const SideBySideOptions& options = {});
+
+/// The table as an object by score: before, after, gain with its interval, shares by answer.
+nlohmann::ordered_json side_by_side_json(const std::vector<SideBySide>& table);
 
 /// The table for a terminal.
 std::string side_by_side_text(const std::vector<SideBySide>& table);

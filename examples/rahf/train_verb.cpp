@@ -40,8 +40,10 @@ int run_train(const std::vector<std::string>& arguments) {
       .summary =
           "Trains RAHF on a dataset and leaves a run folder: run.cfg, metrics.jsonl, TensorBoard\n"
           "events, checkpoints/, and model/, which 'rahf predict' and 'rahf evaluate' take. A run\n"
-          "that was stopped, by a signal or otherwise, goes on with --resume and ends as if it had not\n"
-          "been stopped. Stages follow each other: what --stage.1.NAME sets holds in the first instead of --NAME.",
+          "that was stopped, by a signal or otherwise, goes on with --resume and ends as if it had "
+          "not\n"
+          "been stopped. Stages follow each other: what --stage.1.NAME sets holds in the first "
+          "instead of --NAME.",
       .options = verb_fields(options, common),
       .positional = {}};
   CommandLine::Parsed parsed;

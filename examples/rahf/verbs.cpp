@@ -13,6 +13,8 @@ const std::vector<Verb>& verbs() {
       {"pretrain", "trains an autoencoder or a generator from nothing", run_pretrain},
       {"generate", "samples pictures for prompts", run_generate},
       {"inpaint", "redraws parts of pictures", run_inpaint},
+      {"guide", "samples with a reward at the wheel", run_guide},
+      {"repair", "paints again what a reward marks as implausible", run_repair},
       {"compare", "two generators side by side, by a judge", run_compare},
       {"inspect", "what the closed world's inspector sees in pictures", run_inspect},
       {"finetune", "finetunes a generator on a reward, by any objective", run_finetune},

@@ -90,15 +90,15 @@ TEST_CASE("a policy gradient's step chosen raises the probability of what was re
     const torch::NoGradGuard no_grad;
     place.toy.theta().sub_(2 * gradient);
   }
-  const auto images = place.toy
-                          .sample(rahf::Prompts(400, {"red"}), {.num_steps = 4},
-                                  {.random = rahf::Randomness(1)})
-                          .images;
+  const auto images =
+      place.toy
+          .sample(rahf::Prompts(400, {"red"}), {.num_steps = 4}, {.random = rahf::Randomness(1)})
+          .images;
   Place before(true);
-  const auto old = before.toy
-                       .sample(rahf::Prompts(400, {"red"}), {.num_steps = 4},
-                               {.random = rahf::Randomness(1)})
-                       .images;
+  const auto old =
+      before.toy
+          .sample(rahf::Prompts(400, {"red"}), {.num_steps = 4}, {.random = rahf::Randomness(1)})
+          .images;
   CHECK(images.select(1, 0).mean().item<double>() > old.select(1, 0).mean().item<double>() + 0.01);
 }
 
