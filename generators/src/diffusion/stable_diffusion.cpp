@@ -45,7 +45,7 @@ struct Coder {
 
 Coder coder_of(const std::variant<AutoencoderKL, VQModel>& autoencoder) {
   if (std::holds_alternative<AutoencoderKL>(autoencoder)) {
-    const auto& kl = std::get<AutoencoderKL>(autoencoder);
+    auto kl = std::get<AutoencoderKL>(autoencoder);
     return {.encode =
                 [kl](const torch::Tensor& images) mutable {
                   return kl->scaled(kl->encode(images * 2 - 1).mean);
@@ -57,7 +57,7 @@ Coder coder_of(const std::variant<AutoencoderKL, VQModel>& autoencoder) {
             .channels = kl->options().coder.latent_channels,
             .factor = kl->options().coder.factor()};
   }
-  const auto& vq = std::get<VQModel>(autoencoder);
+  auto vq = std::get<VQModel>(autoencoder);
   const double scale = vq->options().scaling_factor;
   return {
       .encode = [vq,
