@@ -1,5 +1,7 @@
 #include "rahf/core/train/optimisation.h"
 
+#include <torch/autograd.h>
+
 #include <cmath>
 #include <limits>
 
