@@ -350,13 +350,27 @@ Tensor Muse::error(const Tensor& prediction, const Corrupted& corrupted) {
 }
 
 PolicyWeights& Muse::policies() {
-  if (!policies_) policies_.emplace(parts_.trainable());
+  if (!policies_) policies_.emplace(adapter_ ? adapter_->parameters() : parts_.trainable());
   return *policies_;
+}
+
+void Muse::train_adapter(nn::Lora adapter) {
+  for (auto& one : parts_.trainable()) one.value.set_requires_grad(false);
+  adapter_.emplace(std::move(adapter));
+  policies_.reset();
 }
 
 std::vector<OptimisedParameter> Muse::trainable() {
   policies();  // What training finds is the reference.
-  return parts_.trainable();
+  return adapter_ ? adapter_->parameters() : parts_.trainable();
+}
+
+void Muse::save(const std::filesystem::path& folder) const {
+  if (adapter_) {
+    adapter_->save(folder, "transformer");
+  } else {
+    parts_.save(folder);
+  }
 }
 
 void Muse::update_old(double decay) { policies().update_old(decay); }

@@ -94,6 +94,35 @@ TEST_CASE("Muse trains its transformer, and the text encoder if asked", "[genera
   CHECK(loss_reaches(*both) > 0);
 }
 
+TEST_CASE("Muse with an adapter trains and saves that alone", "[generators][amused]") {
+  const auto muse = generators::load_amused(PipelineFolder(pipeline()), torch::kCPU);
+  const SampleOptions options{.num_steps = 3, .stochasticity = 1, .keep_trajectory = true};
+  const Draws draws{.random = Randomness(3)};
+  const auto base = muse->sample(kPrompts, options, draws).log_prob;
+  muse->train_adapter(nn::Lora(*muse->network(), "reward", {.rank = 2}, Randomness(5)));
+  CHECK(torch::equal(muse->sample(kPrompts, options, draws).log_prob, base));
+  {
+    const torch::NoGradGuard no_grad;
+    for (auto& one : muse->trainable()) {
+      CHECK(one.name.find("lora") != std::string::npos);
+      one.value.add_(0.3);
+    }
+  }
+  const auto adapted = muse->sample(kPrompts, options, draws).log_prob;
+  CHECK_FALSE(torch::equal(adapted, base));
+  auto reference = options;
+  reference.policy = Policy::kReference;
+  CHECK(torch::equal(muse->sample(kPrompts, reference, draws).log_prob, base));
+
+  const ScratchFolder scratch;
+  muse->save(scratch / "adapter");
+  const auto again = generators::load_amused(PipelineFolder(pipeline()), torch::kCPU);
+  const auto adapter =
+      nn::Lora::load(*again->network(), "reward", scratch / "adapter", "transformer");
+  CHECK(torch::allclose(again->sample(kPrompts, options, draws).log_prob, adapted, 1e-4, 1e-5));
+  CHECK(adapter.layers().size() * 2 == muse->trainable().size());
+}
+
 TEST_CASE("load_amused reads the schedule and refuses parts that do not fit",
           "[generators][amused]") {
   const ScratchFolder scratch;

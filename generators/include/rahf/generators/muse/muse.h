@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "rahf/core/generator.h"
+#include "rahf/core/nn/lora.h"
 #include "rahf/generators/muse/masked_sampling.h"
 #include "rahf/generators/muse/uvit2d.h"
 #include "rahf/generators/policy_weights.h"
@@ -92,9 +93,11 @@ class Muse : public Generator {
   /// Cross-entropy of the masked tokens.
   torch::Tensor error(const torch::Tensor& prediction, const Corrupted& corrupted) override;
 
+  /// Trains and saves this adapter of network() from now on, and nothing else.
+  void train_adapter(nn::Lora adapter);
   std::vector<OptimisedParameter> trainable() override;
   void update_old(double decay) override;
-  void save(const std::filesystem::path& folder) const override { parts_.save(folder); }
+  void save(const std::filesystem::path& folder) const override;
 
  private:
   struct Texts;
