@@ -3,15 +3,28 @@
 #include <torch/utils.h>
 
 #include <utility>
+#include <variant>
 
 #include "rahf/core/error.h"
+#include "rahf/core/nn/config_file.h"
 #include "rahf/core/random.h"
-#include "rahf/generators/autoencoder/vq_model.h"
-#include "rahf/generators/diffusion/latent_diffusion.h"
-#include "rahf/generators/pipeline_folder.h"
+#include "rahf/generators/diffusion/stable_diffusion.h"
 #include "rahf/generators/pretrain/text_start.h"
 
 namespace rahf::generators {
+
+namespace {
+
+std::variant<AutoencoderKL, VQModel> load_autoencoder(const std::filesystem::path& folder) {
+  const nn::ConfigFile config(folder / "config.json");
+  std::string kind;
+  config.require("_class_name", kind);
+  if (kind == "AutoencoderKL") return load_autoencoder_kl(folder);
+  if (kind == "VQModel") return load_vq_model(folder);
+  throw ConfigError(config.name() + ": _class_name must be AutoencoderKL or VQModel, got " + kind);
+}
+
+}  // namespace
 
 void DiffusionPretraining::validate() const {
   base.validate();
@@ -29,58 +42,16 @@ void train_diffusion(const DiffusionPretraining& options, const PictureSource& p
                      const PretrainingPlace& place,
                      const std::function<train::RunLog::Values(Generator&)>& judge) {
   options.validate();
-  auto autoencoder = load_vq_model(options.autoencoder);
-  autoencoder->to(place.device);
-  autoencoder->eval();
-  const auto scale = autoencoder->options().scaling_factor;
-  const auto factor = autoencoder->options().coder.factor();
-
   torch::manual_seed(Randomness(options.base.seed).key("weights", 0));
-  UNet2DConditionModel unet(options.unet);
-  unet->to(place.device);
-  const auto text = start_text(options.text, options.words, nn::ClipHead::kNone, TextLayer::kLast,
-                               place.device);
-
-  LatentDiffusionParts parts;
-  parts.network = unet.ptr();
-  parts.denoise = [unet](const auto& state, const auto& timesteps, const auto& states) mutable {
-    return unet->forward(state, timesteps, states);
-  };
-  parts.encode = [autoencoder, scale](const torch::Tensor& images) mutable {
-    const torch::NoGradGuard no_grad;
-    return autoencoder->encode(images) * scale;
-  };
-  parts.decode = [autoencoder, scale](const torch::Tensor& latents) mutable {
-    return autoencoder->decode(latents / scale);
-  };
-  parts.text = [text](const Prompts& prompts) { return text->encode(prompts).states; };
-  parts.trainable = [unet, text] {
-    auto all = all_parameters(*unet, "unet.");
-    for (auto& one : all_parameters(*text->encoder(), "text_encoder.")) {
-      all.push_back(std::move(one));
-    }
-    return all;
-  };
-  parts.save = [unet, text, autoencoder, &options](const std::filesystem::path& folder) {
-    write_model_index(folder, "StableDiffusionPipeline",
-                      {{"vae", "diffusers", "VQModel"},
-                       {"text_encoder", "transformers", "CLIPTextModel"},
-                       {"tokenizer", "transformers", "CLIPTokenizer"},
-                       {"unet", "diffusers", "UNet2DConditionModel"},
-                       {"scheduler", "diffusers", "DDIMScheduler"}});
-    save_unet(unet, folder / "unet");
-    save_vq_model(autoencoder, folder / "vae");
-    text->save(folder);
-    write_scheduler_config(folder / "scheduler" / "scheduler_config.json", options.scheduler);
-  };
-  const auto side = pictures.side() / factor;
-  LatentDiffusion generator(std::move(parts),
-                            {.scheduler = options.scheduler,
-                             .grid = {.height = side, .width = side},
-                             .channels = autoencoder->options().code_channels(),
-                             .factor = factor},
-                            place.device);
-  train_generator({.generator = generator, .judge = judge}, pictures, options.base,
+  StableDiffusionParts parts;
+  parts.unet = UNet2DConditionModel(options.unet);
+  parts.text =
+      start_text(options.text, options.words, nn::ClipHead::kNone, TextLayer::kLast, place.device);
+  parts.autoencoder = load_autoencoder(options.autoencoder);
+  parts.scheduler = options.scheduler;
+  parts.train_text = true;
+  const auto generator = make_stable_diffusion(std::move(parts), place.device);
+  train_generator({.generator = *generator, .judge = judge}, pictures, options.base,
                   train::run_identity(options, train::LoopOptions::free(), {}), place);
 }
 

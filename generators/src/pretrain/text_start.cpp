@@ -13,19 +13,8 @@ std::shared_ptr<TextCondition> start_text(nn::ClipTextOptions options,
   options.eos_token_id = tokenizer.eos_id();
   nn::ClipText encoder(options, head);
   encoder->to(device);
-  return std::make_shared<TextCondition>(
-      std::move(tokenizer), encoder, TextConditionOptions{.layer = layer, .trainable = true});
-}
-
-std::vector<OptimisedParameter> all_parameters(const torch::nn::Module& module,
-                                               const std::string& prefix) {
-  std::vector<OptimisedParameter> parameters;
-  for (const auto& item : module.named_parameters()) {
-    parameters.push_back({.name = prefix + item.key(),
-                          .value = item.value(),
-                          .weight_decay = item.value().dim() > 1});
-  }
-  return parameters;
+  return std::make_shared<TextCondition>(std::move(tokenizer), encoder,
+                                         TextConditionOptions{.layer = layer, .trainable = true});
 }
 
 }  // namespace rahf::generators

@@ -22,7 +22,8 @@ struct DiffusionPretraining {
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
     GeneratorTraining::fields(self.base, visit);
-    visit("autoencoder", self.autoencoder, "folder of a VQModel, whose latents are learnt");
+    visit("autoencoder", self.autoencoder,
+          "folder of a VQModel or an AutoencoderKL, whose latents are learnt");
     visit("words", self.words, "the text encoder's tokens, besides spelling; separated by commas");
     visit("unet", self.unet, "");
     visit("text", self.text, "");

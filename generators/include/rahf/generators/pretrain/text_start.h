@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "rahf/core/nn/clip_text.h"
-#include "rahf/core/optimised_parameter.h"
 #include "rahf/generators/text_condition.h"
 
 namespace rahf::generators {
@@ -19,10 +18,5 @@ namespace rahf::generators {
 std::shared_ptr<TextCondition> start_text(nn::ClipTextOptions options,
                                           const std::vector<std::string>& words, nn::ClipHead head,
                                           TextLayer layer, c10::Device device);
-
-/// A module's parameters as training takes them: matrices and convolutions decay.
-/// @param prefix  put before their names
-std::vector<OptimisedParameter> all_parameters(const torch::nn::Module& module,
-                                               const std::string& prefix = {});
 
 }  // namespace rahf::generators
