@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "rahf/core/error.h"
 
@@ -46,18 +47,24 @@ std::vector<SideBySide> side_by_side(const torch::Tensor& before, const torch::T
     const auto next = static_cast<std::int32_t>(known.size());
     group_of.push_back(known.try_emplace(prompt.text, next).first->second);
   }
+  const auto column = [&](const torch::Tensor& of, std::int64_t k) {
+    const auto values = of.select(1, k).to(torch::kDouble).contiguous();
+    return std::vector<double>(values.data_ptr<double>(), values.data_ptr<double>() + count);
+  };
+  const auto mean = [&](std::vector<double> values) {
+    return reward::bootstrap(reward::mean_statistic(std::move(values)), group_of,
+                             static_cast<std::int64_t>(known.size()));
+  };
   std::vector<SideBySide> table;
   for (std::int64_t k = 0; k < scores; ++k) {
     SideBySide row{.score = score_names[k],
-                   .before = before.select(1, k).mean().item<double>(),
-                   .after = after.select(1, k).mean().item<double>()};
-    const auto gains = (after - before).select(1, k).to(torch::kDouble).contiguous();
-    const std::vector<double> values(gains.data_ptr<double>(), gains.data_ptr<double>() + count);
-    for (const auto gain : values) {
+                   .before = mean(column(before, k)),
+                   .after = mean(column(after, k))};
+    const auto gains = column(after - before, k);
+    for (const auto gain : gains) {
       row.shares[answer(gain, options)] += 1 / static_cast<double>(count);
     }
-    row.gain = reward::bootstrap(reward::mean_statistic(values), group_of,
-                                 static_cast<std::int64_t>(known.size()));
+    row.gain = mean(gains);
     table.push_back(std::move(row));
   }
   return table;
@@ -70,9 +77,15 @@ nlohmann::ordered_json side_by_side_json(const std::vector<SideBySide>& table) {
     for (std::size_t i = 0; i < row.shares.size(); ++i) {
       shares[std::string(kSideBySideAnswers[i])] = row.shares[i];
     }
-    all[row.score] = {{"before", row.before},       {"after", row.after},
-                      {"gain", row.gain.value},     {"gain_low", row.gain.low},
-                      {"gain_high", row.gain.high}, {"shares", std::move(shares)}};
+    auto& one = all[row.score];
+    for (const auto& [name, figure] :
+         {std::pair{"before", row.before}, std::pair{"after", row.after},
+          std::pair{"gain", row.gain}}) {
+      one[name] = figure.value;
+      one[std::string(name) + "_low"] = figure.low;
+      one[std::string(name) + "_high"] = figure.high;
+    }
+    one["shares"] = std::move(shares);
   }
   return all;
 }
@@ -87,9 +100,10 @@ std::string side_by_side_text(const std::vector<SideBySide>& table) {
     std::snprintf(line, sizeof line,
                   "%-*s  %6.3f  %6.3f  %+6.3f  [%+.3f, %+.3f]  %5.1f %% %5.1f %% %5.1f %% %5.1f %% "
                   "%5.1f %%\n",
-                  static_cast<int>(width), row.score.c_str(), row.before, row.after, row.gain.value,
-                  row.gain.low, row.gain.high, 100 * row.shares[0], 100 * row.shares[1],
-                  100 * row.shares[2], 100 * row.shares[3], 100 * row.shares[4]);
+                  static_cast<int>(width), row.score.c_str(), row.before.value, row.after.value,
+                  row.gain.value, row.gain.low, row.gain.high, 100 * row.shares[0],
+                  100 * row.shares[1], 100 * row.shares[2], 100 * row.shares[3],
+                  100 * row.shares[4]);
     text += line;
   }
   return text;

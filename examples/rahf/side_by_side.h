@@ -37,8 +37,8 @@ inline constexpr std::array<std::string_view, 5> kSideBySideAnswers = {
 /// One score of pairs of pictures, before against after, same prompts and draws.
 struct SideBySide {
   std::string score;
-  double before = 0, after = 0;    ///< Means.
-  reward::Estimate gain;           ///< Mean of after - before; 95 % interval over prompts.
+  reward::Estimate before, after;  ///< Means, with 95 % intervals over prompts.
+  reward::Estimate gain;           ///< Mean of after - before, pair by pair.
   std::array<double, 5> shares{};  ///< Of the pairs, in kSideBySideAnswers' order; sum 1.
 };
 
@@ -49,7 +49,7 @@ std::vector<SideBySide> side_by_side(const torch::Tensor& before, const torch::T
                                      const std::vector<std::string>& score_names,
                                      const Prompts& prompts, const SideBySideOptions& options = {});
 
-/// The table as an object by score: before, after, gain with its interval, shares by answer.
+/// The table as an object by score: before, after and gain with their intervals, shares by answer.
 nlohmann::ordered_json side_by_side_json(const std::vector<SideBySide>& table);
 
 /// The table for a terminal.
