@@ -217,13 +217,16 @@ Dataset::Dataset(const std::vector<std::filesystem::path>& files) {
 void Dataset::load(const std::filesystem::path& path) {
   const io::Hdf5File& file = files_.emplace_back(path, io::Hdf5File::Mode::kRead);
   const auto where = path.string() + ": ";
-  if (!file.has_attribute("/", "format") || file.string_attribute("/", "format") != kFormat) {
-    throw FileError(where + "must be a dataset that 'rahf dataset' wrote");
-  }
+  const auto require_kind = [&](bool ok) {
+    if (!ok) throw FileError(where + "must be a dataset that 'rahf dataset' wrote");
+  };
+  require_kind(file.has_attribute("/", "format") && file.has_attribute("/", "format_version"));
+  // Before anything else, whose layout depends on it.
   if (const auto version = file.int_attribute("/", "format_version"); version != kFormatVersion) {
     throw FileError(where + "format_version must be " + std::to_string(kFormatVersion) + ", got " +
                     std::to_string(version) + " (make it again with 'rahf dataset')");
   }
+  require_kind(file.string_attribute("/", "format") == kFormat);
   const auto count = count_rows(file, path.string());
   check_tables(file, where);
   const auto images = file.read_strings("image", 0, count);

@@ -47,6 +47,17 @@ RahfOptions read_options(const std::filesystem::path& folder) {
     }
     rest.erase(it);
   }
+  // Options that are gone, with the value at which they changed nothing.
+  for (const auto& [name, neutral] : {std::pair("heatmap.norm_eps", 0.0)}) {
+    const auto it = rest.find(name);
+    if (it == rest.end()) continue;
+    if (*it != neutral) {
+      throw CheckpointError(file.string() + ": " + name + " must be " +
+                            option_text::write(neutral) + ", got " + it->dump() +
+                            " (other values are no longer offered)");
+    }
+    rest.erase(it);
+  }
   if (!rest.empty()) {
     throw CheckpointError(file.string() + ": unknown option " + rest.begin().key());
   }

@@ -197,7 +197,7 @@ TEST_CASE("decode_image refuses headers that claim absurd sizes", "[core][image_
   REQUIRE_THROWS_MATCHES(
       decode_image(sized(16000, 16000, 0xCE1C4889), "big"), FileError,
       Says("must have 1 to 33554432 pixels, got 16000 x 16000 (--max-pixels allows more)"));
-  const auto small = encode_png(Image(10, 12));
+  const auto small = rahf::io::encode_png(Image(10, 12));
   CHECK(decode_image(small, "small", 120).width == 12);
   REQUIRE_THROWS_MATCHES(decode_image(small, "small", 119), FileError, Says("1 to 119 pixels"));
 

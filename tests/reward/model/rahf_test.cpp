@@ -222,6 +222,24 @@ TEST_CASE("load_reward takes the default of an option that a folder is older tha
   CHECK(loaded->model().options().heatmap.initial_logit == RahfOptions().heatmap.initial_logit);
 }
 
+TEST_CASE("load_reward takes a folder with an option that is gone, where it changed nothing",
+          "[reward][rahf]") {
+  const ScratchFolder scratch;
+  const auto reward = tiny_reward(Variant::kMultiHead);
+  save_rahf(scratch / "model", reward->model(), reward->codec().tokenizer(), {});
+  const auto config = io::read_file(scratch / "model/config.json");
+  const auto with_eps = [&](const char* value) {
+    auto text = config;
+    text.insert(text.find("\"variant\""), std::string("\"heatmap.norm_eps\": ") + value + ", ");
+    io::write_atomically(scratch / "model/config.json", text);
+  };
+  with_eps("0");
+  CHECK(load_reward(scratch / "model")->input_size() == 16);
+  with_eps("0.001");
+  REQUIRE_THROWS_MATCHES(load_reward(scratch / "model"), CheckpointError,
+                         Says("heatmap.norm_eps must be 0, got 0.001"));
+}
+
 TEST_CASE("load_reward says what is wrong with a folder", "[reward][rahf][errors]") {
   const ScratchFolder scratch;
   const auto reward = tiny_reward(Variant::kMultiHead);

@@ -8,6 +8,7 @@
 #include "rahf/core/io/image_file.h"
 #include "reward/toy_reward.h"
 #include "support/catch.h"
+#include "support/full_disk.h"
 #include "support/scratch.h"
 
 using rahf::Image;
@@ -116,12 +117,18 @@ TEST_CASE("PredictionFolder skips a picture whose files cannot be written",
           "[reward][prediction_folder]") {
   const ScratchFolder scratch;
   const std::vector<PictureRequest> requests = {{scratch / "a.png", ""}, {scratch / "b.png", ""}};
-  for (const auto& request : requests) rahf::io::write_image(request.picture, Image(4, 4));
-  // A folder in the file's place cannot be replaced.
-  std::filesystem::create_directories(scratch / "out/a.heat.png/taken");
-  PredictionFolder folder(scratch / "out", requests, ToyReward().score_names(), 0.5);
-  predict_into(folder, requests);
-  const auto json = nlohmann::json::parse(folder.json());
+  Image noise(200, 200);  // whose files are larger than the disk allows
+  std::uint32_t state = 1;
+  for (auto& value : noise.pixels) value = static_cast<std::uint8_t>((state *= 747796405U) >> 24);
+  rahf::io::write_image(requests[0].picture, noise);
+  rahf::io::write_image(requests[1].picture, Image(4, 4));
+  const auto outcome = on_full_disk(60000, [&] {
+    PredictionFolder folder(scratch / "out", requests, ToyReward().score_names(), 0.5);
+    predict_into(folder, requests);
+    return 7;
+  });
+  CHECK(outcome == 7);
+  const auto json = nlohmann::json::parse(rahf::io::read_file(scratch / "out/predictions.json"));
   REQUIRE(json["predictions"].size() == 1);
   CHECK(json["predictions"][0]["picture"] == requests[1].picture.string());
   REQUIRE(json["skipped"].size() == 1);
