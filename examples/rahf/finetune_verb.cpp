@@ -138,7 +138,7 @@ Finetuned run_finetuning(const std::vector<std::string>& arguments) {
           names,
       .options = verb_fields(options, common),
       .positional = {}};
-  for (auto& field : settings->fields(options.run.objective + '.')) {
+  for (auto& field : settings->fields(rl::option_prefix(options.run.objective))) {
     command.options.push_back(std::move(field));
   }
   CommandLine::Parsed parsed;
@@ -146,7 +146,18 @@ Finetuned run_finetuning(const std::vector<std::string>& arguments) {
     options.run.validate();
     settings->validate();
   };
-  if (parse_verb(command, arguments, common, parsed, validate)) return {};
+  try {
+    if (parse_verb(command, arguments, common, parsed, validate)) return {};
+  } catch (const UsageError& error) {
+    const std::string text = error.what();
+    for (const auto& one : rl::objectives()) {
+      if (text.find("unknown option '" + rl::option_prefix(one.name)) == std::string::npos)
+        continue;
+      throw UsageError(text + " (of objective " + one.name + "; this run's is " +
+                       options.run.objective + ")");
+    }
+    throw;
+  }
   require_option("generator", options.generator);
   require_option("reward", options.reward);
   require_option("out", options.out);

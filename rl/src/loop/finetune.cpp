@@ -93,7 +93,7 @@ class Finetuning {
   train::RunIdentity identity(ObjectiveSettings& settings,
                               const std::map<std::string, std::string>& facts) {
     auto own = train::run_identity(options_, FinetuneOptions::free(), facts);
-    const auto prefix = options_.objective + '.';
+    const auto prefix = option_prefix(options_.objective);
     const auto fields = settings.fields(prefix);
     for (const auto& [name, value] : option_values(fields)) own.options[name] = value;
     const auto defaults = objective(options_.objective).settings();

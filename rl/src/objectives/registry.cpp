@@ -1,5 +1,6 @@
 #include "rahf/rl/objectives/registry.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "rahf/core/error.h"
@@ -176,6 +177,12 @@ const std::vector<ObjectiveEntry>& objectives() {
           "preferences on the forward process (Diffusion-DPO, Wallace et al. 2024)", {}),
   };
   return all;
+}
+
+std::string option_prefix(const std::string& objective) {
+  auto prefix = objective + '.';
+  std::replace(prefix.begin(), prefix.end(), '-', '_');
+  return prefix;
 }
 
 const ObjectiveEntry& objective(const std::string& name) {

@@ -10,6 +10,7 @@
 
 #include "rahf/core/error.h"
 #include "rahf/core/io/image_file.h"
+#include "rahf/core/progress.h"
 #include "support/catch.h"
 #include "support/red_reward.h"
 #include "support/scratch.h"
@@ -103,6 +104,7 @@ Trained train(const std::string& name, bool discrete, std::int64_t updates,
   ToyGenerator toy(discrete);
   toy.start_from(torch::full({3, 2, 3}, -0.3F));
   Failing reward(fail_at_call);
+  rahf::Progress::silence(true);
   const auto settings = small(name);
   Trained trained;
   trained.result = finetune(options_for(name, updates), *settings,

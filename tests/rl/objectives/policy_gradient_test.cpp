@@ -75,10 +75,13 @@ TEST_CASE("a policy gradient trained without guidance has ratios of 1 against th
   CHECK(measure(objective.piece(0, 0).measures, "policy/ratio") == 1);
 }
 
-TEST_CASE("a policy gradient's step chosen raises the probability of what was rewarded",
+TEST_CASE("a policy gradient's step makes what was rewarded more likely",
           "[rl][policy_gradient]") {
   Place place(true);
-  PolicyGradient objective(small(), place.stage());
+  auto options = small();
+  options.rollout.pictures = 100;
+  options.rollout.batch_size = options.micro_batch = 200;
+  PolicyGradient objective(options, place.stage());
   objective.begin_round(0);
   auto gradient = torch::zeros({3, 2, 3});
   for (std::int64_t update = 0; update < 2; ++update) {

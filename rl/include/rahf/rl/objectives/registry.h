@@ -29,6 +29,9 @@ struct ObjectiveEntry {
   std::function<std::unique_ptr<ObjectiveSettings>()> settings;
 };
 
+/// What its options' names begin with: "best_of_n." for best-of-n.
+std::string option_prefix(const std::string& objective);
+
 /// Every objective there is.
 const std::vector<ObjectiveEntry>& objectives();
 /// @throws ConfigError listing the names if there is none of this name.
