@@ -110,8 +110,8 @@ class Muse : public Generator {
 
   MuseParts parts_;
   MuseOptions options_;
-  std::optional<PolicyWeights>
-      policies_;  ///< Since training began or another policy was asked for.
+  std::optional<nn::Lora> adapter_;
+  std::optional<PolicyWeights> policies_;  ///< Since trainable() was first asked for, or a policy.
 };
 
 }  // namespace rahf::generators
