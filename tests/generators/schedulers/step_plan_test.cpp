@@ -38,7 +38,9 @@ TEST_CASE("A step plan walks the reference's trajectory when predictions and noi
   const auto test = nn::ParityCase::read(folder / "case.safetensors");
   for (const auto& one : nn::parity_differences(scheduler_outputs(folder, test), test.expected)) {
     INFO(one.output);
-    CHECK(one.largest <= (one.output == "timesteps" ? 1e-3 : 1e-5));
+    // The reference keeps Euler's states in a scale that reaches 4096 at zero terminal SNR.
+    const double states = name == "euler_trailing" ? 4e-5 : 1e-5;
+    CHECK(one.largest <= (one.output == "timesteps" ? 1e-3 : states));
   }
 }
 
