@@ -3,6 +3,8 @@
 #include <torch/autograd.h>
 #include <torch/types.h>
 
+#include <string>
+
 #include "rahf/core/error.h"
 #include "rahf/rl/loop/prompt_stream.h"
 #include "rahf/rl/loop/scorer.h"
@@ -65,17 +67,16 @@ TEST_CASE("a direct gradient through all steps equals finite differences",
           "[rl][direct_gradient]") {
   Place place;
   auto options = small();
-  SECTION("of the reward") {}
-  SECTION("of a hinge, disturbed") {
+  const std::string of = GENERATE("the reward", "a hinge, disturbed", "the reference", "a focus");
+  CAPTURE(of);
+  if (of == "a hinge, disturbed") {
     options.loss = rahf::rl::RewardLoss::kHinge;
     options.target = 2;
     options.scale = 0.5;
     options.disturbance.shift = 1;
-  }
-  SECTION("with a loss on pictures of the reference, and an anchor to it") {
+  } else if (of == "the reference") {
     options.reference = {.loss_weight = 0.7, .anchor_weight = 0.4, .pictures = 8};
-  }
-  SECTION("with a penalty for changes outside of what is marked") {
+  } else if (of == "a focus") {
     options.focus = {.weight = 2, .mask = {.threshold = 0.5, .dilation = 0}};
   }
   const torch::NoGradGuard no_grad;

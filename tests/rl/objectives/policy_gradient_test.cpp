@@ -75,8 +75,7 @@ TEST_CASE("a policy gradient trained without guidance has ratios of 1 against th
   CHECK(measure(objective.piece(0, 0).measures, "policy/ratio") == 1);
 }
 
-TEST_CASE("a policy gradient's step makes what was rewarded more likely",
-          "[rl][policy_gradient]") {
+TEST_CASE("a policy gradient's step makes what was rewarded more likely", "[rl][policy_gradient]") {
   Place place(true);
   auto options = small();
   options.rollout.pictures = 100;
