@@ -76,8 +76,8 @@ const TextCondition::Entry& TextCondition::cached(const std::string& text) {
     entries_.splice(entries_.begin(), entries_, found->second);
     return entries_.front();
   }
-  const torch::NoGradGuard no_grad;
   const c10::InferenceMode normal_tensors(false);  // a training step may save them for backward
+  const torch::NoGradGuard no_grad;                // after it: leaving that mode turns gradients on
   const auto result = run({text});
   entries_.push_front({text, result.states[0], result.pooled[0]});
   by_text_[text] = entries_.begin();
