@@ -50,8 +50,9 @@ std::string entry(const std::string& dtype, const std::string& shape, const std:
 
 // From tools/fixtures/make_safetensors_fixtures.py.
 TEST_CASE("read_safetensors reads what the reference package wrote", "[core][safetensors]") {
-  const auto [tensors, metadata] =
-      read_safetensors(rahf::test::fixtures() / "io/reference.safetensors");
+  const auto file = read_safetensors(rahf::test::fixtures() / "io/reference.safetensors");
+  const auto& tensors = file.tensors;
+  const auto& metadata = file.metadata;
   CHECK(metadata == Metadata{{"format", "pt"}});
   CHECK(tensors.size() == 19);
   const auto real = torch::tensor({{0.0, 1.0, -1.5}, {2.0, 64.0, 448.0}}, torch::kDouble);
@@ -86,7 +87,9 @@ TEST_CASE("read_safetensors reads what the reference package wrote", "[core][saf
 TEST_CASE("write_safetensors writes the reference package's bytes", "[core][safetensors]") {
   const ScratchFolder folder;
   const std::string reference = rahf::test::fixtures() / "io/reference.safetensors";
-  const auto [tensors, metadata] = read_safetensors(reference);
+  const auto file = read_safetensors(reference);
+  const auto& tensors = file.tensors;
+  const auto& metadata = file.metadata;
   write_safetensors(folder / "x.safetensors", tensors, metadata);
   CHECK(read_file(folder / "x.safetensors") == read_file(reference));
 }
