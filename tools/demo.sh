@@ -22,7 +22,8 @@ phase() {
   [ -z "$name" ] || printf '\n== demo: %s\n' "$name"
 }
 
-rm -rf "$demo/diffusion-tiny" "$demo/muse-tiny" "$demo/world" "$demo/data.h5" "$demo/run" "$demo/predictions" "$demo/overview.png"
+rm -rf "$demo/world" "$demo/data.h5" "$demo/run" "$demo/predictions" "$demo/overview.png" \
+  "$demo/diffusion-tiny" "$demo/muse-tiny"
 mkdir -p "$demo"
 
 phase "draw 2000 pictures, and have three people each say what is wrong with them"
@@ -42,8 +43,8 @@ run evaluate --model "$shipped,$demo/run/model" --data "$demo/data.h5" --split t
 phase "sample the tiny generators, and let the reward judge what they made"
 samples=
 for generator in diffusion-tiny muse-tiny; do
-  run generate --generator "examples/assets/$generator" --seed 7 --steps 12 --guidance 1.5 \
-    --prompts configs/prompts/easy-held-out.txt --out "$demo/$generator"
+  run generate --generator "examples/assets/$generator" --prompts configs/prompts/easy-held-out.txt \
+    --seed 7 --steps 12 --guidance 1.5 --stochasticity 1 --out "$demo/$generator"
   run predict --model "$demo/run/model" --prompts "$demo/$generator/prompts.csv" \
     --out "$demo/$generator/judged" --quiet >/dev/null
   samples=$samples,$demo/$generator/prompts.csv
@@ -51,7 +52,8 @@ done
 
 phase "judge held-out pictures, beside what people said, and some of the generators'"
 pictures=$(run overview --json --model "$demo/run/model" --data "$demo/data.h5" --split test \
-  --samples "${samples#,}" --out "$demo/overview.png" | grep -o '[0-9][0-9]*\.png' | sed "s|^|$demo/world/pictures/|")
+  --samples "${samples#,}" --out "$demo/overview.png" |
+  grep -o '[0-9][0-9]*\.png' | sed "s|^|$demo/world/pictures/|")
 {
   echo file,prompt
   sed -n 's|^{"image":"\([^"]*\)","prompt":"\([^"]*\)".*|pictures/\1,"\2"|p' \
