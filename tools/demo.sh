@@ -43,6 +43,7 @@ run evaluate --model "$shipped,$demo/run/model" --data "$demo/data.h5" --split t
 phase "sample the tiny generators, and let the reward judge what they made"
 samples=
 for generator in diffusion-tiny muse-tiny; do
+  [ -d "examples/assets/$generator" ] || continue
   run generate --generator "examples/assets/$generator" --prompts configs/prompts/easy-held-out.txt \
     --seed 7 --steps 12 --guidance 1.5 --stochasticity 1 --out "$demo/$generator"
   run predict --model "$demo/run/model" --prompts "$demo/$generator/prompts.csv" \
