@@ -2,12 +2,7 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/constant_pad_nd.h>
-#include <ATen/ops/conv2d.h>
 #include <ATen/ops/dropout.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/kron.h>
-#include <ATen/ops/matmul.h>
-#include <ATen/ops/tensor.h>
 #include <ATen/ops/upsample_nearest2d.h>
 
 namespace rahf::generators {
@@ -15,38 +10,6 @@ namespace rahf::generators {
 using nn::Conv2d;
 using torch::Tensor;
 using torch::nn::Conv2dOptions;
-
-namespace {
-
-/// The 3 x 3 convolution of x with each pixel repeated twice each way. Three rows of it see two of
-/// x only: weights of rows that see the same one are added up before, which leaves 4 of 9 products.
-/// @param x  [B, C, h, w]  @return [B, C, 2 h, 2 w], channels last
-Tensor doubled(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  const auto out = weight.size(0), in = weight.size(1), h = x.size(2), w = x.size(3);
-  // [row of the result modulo 2, row of x, row of the kernel]
-  const auto rows = torch::tensor({1, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 1}, torch::kFloat).view({4, 3});
-  const auto mix = at::kron(rows, rows);                                   // [16, 9]
-  const auto kernel = weight.permute({0, 2, 3, 1}).reshape({out, 9, in});  // [C, 9, C]
-  const auto four = torch::matmul(mix, kernel.to(torch::kFloat))           // [C, 16, C]
-                        .view({out, 2, 2, 2, 2, in})
-                        .permute({1, 3, 0, 2, 4, 5})  // [row, column, C, 2, 2, C]
-                        .reshape({4 * out, 2, 2, in})
-                        .permute({0, 3, 1, 2})
-                        .to(weight.scalar_type());
-  const auto y = torch::conv2d(x, four, bias.repeat({4}), 1, 1);  // [B, 4 C, h + 1, w + 1]
-  auto result =
-      torch::empty({x.size(0), out, 2 * h, 2 * w}, y.options(), at::MemoryFormat::ChannelsLast);
-  for (std::int64_t row = 0; row < 2; ++row) {
-    for (std::int64_t column = 0; column < 2; ++column) {
-      result.slice(2, row, {}, 2)
-          .slice(3, column, {}, 2)
-          .copy_(y.narrow(1, (2 * row + column) * out, out).narrow(2, row, h).narrow(3, column, w));
-    }
-  }
-  return result;
-}
-
-}  // namespace
 
 Tensor sum_with_temporary(Tensor temporary, const Tensor& x) {
   const bool in_place = !at::GradMode::is_enabled() && temporary.scalar_type() == x.scalar_type();
@@ -94,10 +57,6 @@ void UpsampleImpl::reset() {
 }
 
 Tensor UpsampleImpl::forward(const Tensor& x, std::int64_t height, std::int64_t width) {
-  const bool twice = height == 2 * x.size(2) && width == 2 * x.size(3);
-  if (twice && x.is_cpu() && conv_->adapters.empty() && !at::GradMode::is_enabled()) {
-    return doubled(x, conv_->weight, conv_->bias);
-  }
   return conv_(at::upsample_nearest2d(x, {height, width}));
 }
 

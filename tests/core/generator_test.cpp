@@ -77,7 +77,7 @@ TEST_CASE("what a generator draws does not depend on how a batch is split", "[co
   const auto rest = generator.sample({kPrompts.begin() + 3, kPrompts.end()}, options,
                                      {.random = Randomness(3), .first = 23});
   CHECK(torch::equal(whole.states.slice(0, 3), rest.states));
-  CHECK(torch::equal(whole.images.slice(0, 3), rest.images));
+  CHECK(torch::allclose(whole.images.slice(0, 3), rest.images, 0, 1e-6));
   CHECK_FALSE(torch::equal(whole.states[0], whole.states[2]));
 }
 

@@ -66,6 +66,6 @@ TEST_CASE("rahf pretrain refuses what it does not know", "[program][pretrain]") 
   auto arguments = tiny_vq(scratch / "run");
   REQUIRE(run_program(arguments) == 0);
   arguments.insert(arguments.end(), {"--resume", "--world-seed=9"});
-  CHECK(run_program(arguments) == 1);  // other pictures
+  CHECK(run_program(arguments) == 2);  // other pictures
   CHECK(err.text().find("pictures") != std::string::npos);
 }

@@ -16,13 +16,16 @@ TEST_CASE("the shipped reward stays above its floors on a small world", "[progra
   const ScratchFolder scratch;
   const auto world = (scratch / "world").string(), data = (scratch / "data.h5").string();
   const std::string model = rahf::test::source_folder() / "examples/assets/rahf-tiny";
-  nlohmann::json figures;
   {
     const Captured out(std::cout);
     REQUIRE(run_program({"world", "--count", "300", "--seed", "11", "--out", world, "--quiet"}) ==
             0);
     REQUIRE(run_program({"dataset", "consolidate", "--annotations", world + "/annotations.jsonl",
                          "--pictures", world + "/pictures", "--out", data, "--quiet"}) == 0);
+  }
+  nlohmann::json figures;
+  {
+    const Captured out(std::cout);
     REQUIRE(run_program({"evaluate", "--model", model, "--data", data, "--split", "all", "--truth",
                          world + "/truth.h5", "--no_greedy", "--bootstrap.resamples", "2",
                          "--quiet", "--json"}) == 0);

@@ -154,9 +154,8 @@ struct Blocks {
 };
 
 struct FusedGroupNorm : torch::autograd::Function<FusedGroupNorm> {
-  static Tensor forward(AutogradContext* context, const Tensor& given, const Tensor& weight,
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight,
                         const Tensor& bias, std::int64_t groups, double eps, bool silu) {
-    const auto x = given.contiguous(at::MemoryFormat::ChannelsLast);
     const Blocks blocks{x.size(0), x.size(2) * x.size(3), x.size(1)};
     const auto width = blocks.width, size = width / groups;
     const auto* from = x.const_data_ptr<float>();
@@ -299,8 +298,9 @@ Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
   const bool fused = x.is_cpu() && x.scalar_type() == torch::kFloat && x.dim() == 4 &&
                      weight.scalar_type() == torch::kFloat && x.numel() > 0;
   if (!fused) return composed(x, weight, bias, options, silu);
-  return FusedGroupNorm::apply(x, weight.contiguous(), bias.contiguous(), options.groups,
-                               options.eps, silu);
+  // Ordered here, where autograd sees it: backward differentiates what it saves once more.
+  return FusedGroupNorm::apply(x.contiguous(at::MemoryFormat::ChannelsLast), weight.contiguous(),
+                               bias.contiguous(), options.groups, options.eps, silu);
 }
 
 }  // namespace

@@ -81,7 +81,7 @@ TEST_CASE("load_reward names the architectures that there are", "[reward][regist
   const ScratchFolder scratch;
   write(scratch / "config.json", R"({"architecture": "Oracle"})");
   CHECK_THROWS_MATCHES(rahf::reward::load_reward(scratch.path()), rahf::CheckpointError,
-                       Says("architecture must be one of RahfModel, ColourShare, Command, "
+                       Says("architecture must be one of RahfModel, clip, ColourShare, Command, "
                             "TorchScript, got 'Oracle'"));
   write(scratch / "config.json", R"({"architecture": "Command", "scores": []})");
   CHECK_THROWS_AS(rahf::reward::load_reward(scratch.path()), rahf::CheckpointError);

@@ -90,7 +90,7 @@ TEST_CASE("a policy gradient's step makes what was rewarded more likely", "[rl][
   }
   {
     const torch::NoGradGuard no_grad;
-    place.toy.theta().sub_(2 * gradient);
+    place.toy.theta().sub_(20 * gradient);
   }
   const auto images =
       place.toy
