@@ -44,23 +44,23 @@ struct LevelImpl : Cloneable<LevelImpl> {
                                                             .norm_eps = kNormEps}));
     }
     if (o.then == Then::kDown) {
-      down = Downsample(o.out, DownsamplePadding::kRightAndBottom);
-      register_module("downsamplers", ModuleList())->push_back(down);
+      downsamplers = register_module("downsamplers", ModuleList());
+      downsamplers->push_back(Downsample(o.out, DownsamplePadding::kRightAndBottom));
     } else if (o.then == Then::kUp) {
-      up = Upsample(o.out);
-      register_module("upsamplers", ModuleList())->push_back(up);
+      upsamplers = register_module("upsamplers", ModuleList());
+      upsamplers->push_back(Upsample(o.out));
     }
   }
   Tensor forward(Tensor x) {
     for (const auto& resnet : *resnets) x = resnet->as<ResidualBlockImpl>()->forward(x);
-    if (down) x = down(x);
-    if (up) x = up(x, 2 * x.size(2), 2 * x.size(3));
+    if (downsamplers) x = downsamplers->at<DownsampleImpl>(0).forward(x);
+    if (upsamplers) {
+      x = upsamplers->at<UpsampleImpl>(0).forward(x, 2 * x.size(2), 2 * x.size(3));
+    }
     return x;
   }
   Options options;
-  ModuleList resnets{nullptr};
-  Downsample down{nullptr};
-  Upsample up{nullptr};
+  ModuleList resnets{nullptr}, downsamplers{nullptr}, upsamplers{nullptr};
 };
 
 /// The lowest level: two residual blocks, attention between them.
@@ -73,25 +73,22 @@ struct MidBlockImpl : Cloneable<MidBlockImpl> {
                                        .out_channels = channels,
                                        .norm_groups = groups,
                                        .norm_eps = kNormEps};
-    first = ResidualBlock(options);
-    last = ResidualBlock(options);
-    auto resnets = register_module("resnets", ModuleList());
-    resnets->push_back(first);
-    resnets->push_back(last);
+    resnets = register_module("resnets", ModuleList());
+    resnets->push_back(ResidualBlock(options));
+    resnets->push_back(ResidualBlock(options));
     if (attend) {
-      attention = PixelAttention(channels, groups);
-      register_module("attentions", ModuleList())->push_back(attention);
+      attentions = register_module("attentions", ModuleList());
+      attentions->push_back(PixelAttention(channels, groups));
     }
   }
   Tensor forward(Tensor x) {
-    x = first(x);
-    if (attend) x = attention(x);
-    return last(x);
+    x = resnets->at<ResidualBlockImpl>(0).forward(x, {});
+    if (attend) x = attentions->at<PixelAttentionImpl>(0).forward(x);
+    return resnets->at<ResidualBlockImpl>(1).forward(x, {});
   }
   std::int64_t channels, groups;
   bool attend;
-  ResidualBlock first{nullptr}, last{nullptr};
-  PixelAttention attention{nullptr};
+  ModuleList resnets{nullptr}, attentions{nullptr};
 };
 
 GroupNorm norm(std::int64_t groups, std::int64_t channels) {
@@ -162,8 +159,8 @@ void PixelAttentionImpl::reset() {
   to_q_ = register_module("to_q", nn::Linear(channels_, channels_));
   to_k_ = register_module("to_k", nn::Linear(channels_, channels_));
   to_v_ = register_module("to_v", nn::Linear(channels_, channels_));
-  to_out_ = nn::Linear(channels_, channels_);
-  register_module("to_out", ModuleList())->push_back(to_out_);
+  to_out_ = register_module("to_out", ModuleList());
+  to_out_->push_back(nn::Linear(channels_, channels_));
 }
 
 Tensor PixelAttentionImpl::forward(const Tensor& x) {
@@ -171,7 +168,8 @@ Tensor PixelAttentionImpl::forward(const Tensor& x) {
   const auto attended = nn::merge_heads(nn::attention(nn::split_heads(to_q_(tokens), 1),
                                                       nn::split_heads(to_k_(tokens), 1),
                                                       nn::split_heads(to_v_(tokens), 1)));
-  return x + to_out_(attended).unflatten(1, {x.size(2), x.size(3)}).permute({0, 3, 1, 2});
+  const auto y = to_out_->at<nn::LinearImpl>(0).forward(attended);
+  return x + y.unflatten(1, {x.size(2), x.size(3)}).permute({0, 3, 1, 2});
 }
 
 void EncoderImpl::reset() {

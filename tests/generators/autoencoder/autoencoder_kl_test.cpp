@@ -59,7 +59,7 @@ TEST_CASE("AutoencoderKL's clone computes the same and shares nothing", "[genera
   AutoencoderKL copy(std::dynamic_pointer_cast<generators::AutoencoderKLImpl>(model->clone()));
   const auto latents = torch::randn({1, 3, 2, 3});
   const auto before = model->decode(latents);
-  CHECK(torch::equal(copy->decode(latents), before));
+  CHECK(torch::allclose(copy->decode(latents), before, 1e-4, 1e-5));
   for (auto& parameter : copy->parameters()) parameter.zero_();
   CHECK(torch::equal(model->decode(latents), before));
   CHECK(copy->decode(latents).abs().max().item<float>() == 0);

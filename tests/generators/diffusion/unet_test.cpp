@@ -58,7 +58,8 @@ TEST_CASE("UNet2DConditionModel computes the same with and without a gradient re
   CHECK(torch::equal(in.states, states));
 }
 
-TEST_CASE("UNet2DConditionModel checkpoints with the same gradients", "[generators][unet]") {
+TEST_CASE("UNet2DConditionModel checkpoints with the same gradients, to rounding",
+          "[generators][unet]") {
   torch::manual_seed(2);
   auto options = kTiny;
   options.dropout = GENERATE(0.0, 0.3);
@@ -77,7 +78,11 @@ TEST_CASE("UNet2DConditionModel checkpoints with the same gradients", "[generato
     return all;
   };
   const auto plain = gradients(false), recomputed = gradients(true);
-  for (std::size_t i = 0; i < plain.size(); ++i) CHECK(torch::equal(plain[i], recomputed[i]));
+  // A map that a skip connection uses, too, has its gradient added up in another order.
+  for (std::size_t i = 0; i < plain.size(); ++i) {
+    const auto size = plain[i].abs().max().item<double>();
+    CHECK((plain[i] - recomputed[i]).abs().max().item<double>() <= 1e-5 * size + 1e-7);
+  }
 }
 
 TEST_CASE("UNet2DConditionModel sees each sample with its own time and text",
@@ -125,9 +130,9 @@ TEST_CASE("UNet2DConditionModel rejects what it cannot take", "[generators][unet
   UNet2DConditionModel model(kTiny);
   const Inputs in;
   REQUIRE_THROWS_MATCHES(model(in.sample, in.timestep.slice(0, 1), in.states), ShapeError,
-                         Says("timestep must be [3], got [2]"));
+                         Says("timestep must be [B], got [2] (B = 3 in an earlier argument)"));
   REQUIRE_THROWS_MATCHES(model(in.sample, in.timestep, torch::zeros({3, 7, 6})), ShapeError,
-                         Says("states must be [3, L, 5], got [3, 7, 6]"));
+                         Says("states must be [B, L, 5], got [3, 7, 6]"));
   const auto says = [](const UNetOptions& options, const char* text) {
     REQUIRE_THROWS_MATCHES(options.validate(), ConfigError, Says(text));
   };

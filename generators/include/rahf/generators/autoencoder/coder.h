@@ -70,7 +70,8 @@ class PixelAttentionImpl : public torch::nn::Cloneable<PixelAttentionImpl> {
  private:
   std::int64_t channels_, norm_groups_;
   nn::GroupNorm group_norm_{nullptr};
-  nn::Linear to_q_{nullptr}, to_k_{nullptr}, to_v_{nullptr}, to_out_{nullptr};
+  nn::Linear to_q_{nullptr}, to_k_{nullptr}, to_v_{nullptr};
+  torch::nn::ModuleList to_out_{nullptr};
 };
 TORCH_MODULE(PixelAttention);
 
