@@ -30,7 +30,7 @@ torch   = $(or $(TORCH_DIR),$(wildcard .venv/lib/python3*/site-packages/torch))
 say     = @echo "== $(1)"
 link    = [ $(PRESET) = asan ] || ln -sfn $(PRESET)/examples/rahf build/rahf
 
-SOURCES = $(shell find bench core examples reward tests -name '*.h' -o -name '*.cpp')
+SOURCES = $(shell find bench core examples generators reward rl tests -name '*.h' -o -name '*.cpp')
 
 # Tools that pip had to install come first. Two tests at a time with one thread each beat the
 # other way round.

@@ -27,10 +27,16 @@ struct SmallRun {
     REQUIRE(run_program({"dataset", "consolidate", "--annotations", world + "/annotations.jsonl",
                          "--pictures", world + "/pictures", "--out", data, "--quiet"}) == 0);
     const std::string config = rahf::test::source_folder() / "configs/rahf-tiny-multi-head.cfg";
-    REQUIRE(run_program({"train", "--config", config, "--data", data, "--out", run,
-                         "--stage.1.updates", "1", "--stage.2.updates", "1", "--stage.2.pictures",
-                         "all", "--stage.3.updates", "1", "--stage.4.updates", "1", "--batch_size",
-                         "2", "--quiet"}) == 0);
+    REQUIRE(run_program({"train", "--config",
+                         config,  "--data",
+                         data,    "--out",
+                         run,     "--stage.1.updates",
+                         "1",     "--stage.2.updates",
+                         "1",     "--stage.2.pictures",
+                         "all",   "--stage.3.updates",
+                         "1",     "--stage.4.updates",
+                         "1",     "--batch_size",
+                         "2",     "--quiet"}) == 0);
   }
 
   std::string evaluate(const std::vector<std::string>& more) const {

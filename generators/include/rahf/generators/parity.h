@@ -14,8 +14,8 @@ io::TensorMap vae_outputs(const std::filesystem::path& folder, const nn::ParityC
 io::TensorMap vq_model_outputs(const std::filesystem::path& folder, const nn::ParityCase& test);
 /// sample, timestep, encoder_hidden_states -> sample
 io::TensorMap unet_outputs(const std::filesystem::path& folder, const nn::ParityCase& test);
-/// A sampler's whole way, from injected draws: stochasticity, start, predictions, noise -> timesteps,
-/// states, log_prob (of the states that the case expects: their rounding would show)
+/// A sampler's whole way, from injected draws: stochasticity, start, predictions, noise ->
+/// timesteps, states, log_prob (of the states that the case expects: their rounding would show)
 io::TensorMap scheduler_outputs(const std::filesystem::path& folder, const nn::ParityCase& test);
 
 }  // namespace rahf::generators

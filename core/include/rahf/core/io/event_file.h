@@ -34,8 +34,8 @@ class EventFile {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Takes the events behind `last_step`, and a record that a kill cut off, out of all event files of a
-/// folder.
+/// Takes the events behind `last_step`, and a record that a kill cut off, out of all event files of
+/// a folder.
 /// @throws FileError if a file cannot be written.
 void cut_event_files(const std::filesystem::path& folder, std::int64_t last_step);
 

@@ -30,8 +30,8 @@ class Tokenizer {
 };
 
 /// Loads the tokenizer whose files lie in a model folder: `spiece.model` (SentencePiece, as T5
-/// models have it), `vocabulary.txt` (the closed world's words), or `vocab.json` or `tokenizer.json`
-/// (byte pairs, as CLIP models have them).
+/// models have it), `vocabulary.txt` (the closed world's words), or `vocab.json` or
+/// `tokenizer.json` (byte pairs, as CLIP models have them).
 /// @throws FileError if there is none, or the file is broken.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder);
 
